@@ -1,0 +1,338 @@
+"""Crystals of the seven classes: prototypes, recipes, standard cells, supercells, vacancies, symmetry labels.
+
+A *recipe* is one row of a table: prototype, element, lattice parameters, orientation, vacancy ratio and seed. Recipes are
+what the study stores; `build_crystal` turns a recipe into the same `ase.Atoms`, bit for bit, whenever and wherever it is
+called, because every random number of a structure comes from a generator of its own, ``default_rng([seed, id, stream])``.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import spglib
+from ase import Atoms
+from ase.collections import dcdft
+from ase.lattice import BCC, BCT, CUB, FCC, HEX, RHL
+from scipy.spatial.transform import Rotation
+
+CLASSES = ("bcc", "bct_139", "bct_141", "diam", "fcc", "hex/rh", "sc")
+"""Names of the classes in label order 0..6, as in the published data set."""
+
+ELEMENTS = tuple(dcdft.names)
+"""The 71 elements of `ase.collections.dcdft`, every one of which is generated in every prototype."""
+
+N_ATOMS = 256
+"""Number of atoms that a supercell has at least (Ziletti et al. 2018)."""
+
+_SETYAWAN = "Setyawan & Curtarolo 2010"
+_DONOHUE = "Donohue, The Structures of the Elements (Wiley, 1974)"
+_DCDFT = "ase.collections.dcdft (Lejaeghere et al. 2014)"
+
+
+@dataclass(frozen=True)
+class Prototype:
+    """One AFLOW prototype with the ranges from which its crystals are drawn.
+
+    Parameters
+    ----------
+    name : str
+        Short name, the key of `PROTOTYPES`.
+    aflow : str
+        Label in the AFLOW library (Mehl et al., Comput. Mater. Sci. 136, S1 (2017), doi:10.1016/j.commatsci.2017.01.017).
+    label : int
+        Class, an index into `CLASSES`.
+    space_group : int
+        International number.
+    count : int
+        Structures of this prototype in the full data set.
+    lattice : callable
+        Bravais lattice of `ase.lattice` in the setting of Setyawan & Curtarolo, called with a = 1 and the shape parameters.
+    basis : callable
+        z -> fractional coordinates (n, 3) in the primitive cell.
+    volume : tuple of float
+        Range of the volume per atom, relative to the element's ground state in `ase.collections.dcdft`.
+    c_over_a, alpha, z : tuple of (low, high) intervals
+        Ranges of the axial ratio, of the rhombohedral angle in degrees and of the internal coordinate; empty where the
+        prototype has no such parameter. Several intervals leave out the values between them.
+    source : str
+        Where the ranges come from.
+    """
+
+    name: str
+    aflow: str
+    label: int
+    space_group: int
+    count: int
+    lattice: Callable
+    basis: Callable = field(default=lambda z: [(0, 0, 0)])
+    volume: tuple[float, float] = (0.88, 1.45)
+    c_over_a: tuple[tuple[float, float], ...] = ()
+    alpha: tuple[tuple[float, float], ...] = ()
+    z: tuple[tuple[float, float], ...] = ()
+    source: str = ""
+
+
+def _pair(z):
+    return [(z, z, z), (-z, -z, -z)]
+
+
+# The counts are the data set's (10,517 in all). It gives 2890 structures of space group 194, about 68 % of them hcp, and 288
+# of space group 166; how the remainder divides among the prototypes of the two groups is not published and is our choice.
+PROTOTYPES = {
+    p.name: p
+    for p in (
+        Prototype("bcc", "A_cI2_229_a", 0, 229, 2601, BCC, volume=(0.93, 1.03), source="fixed by symmetry"),
+        # c/a = 1 is bcc and sqrt(2) is fcc: both are kept 0.03 away.
+        Prototype("bct_pa", "A_tI2_139_a", 1, 139, 110, BCT, c_over_a=((0.80, 0.97),),
+                  source=f"Pa 0.825, Hg(beta) 0.865: {_DONOHUE}; {_DCDFT}"),
+        Prototype("bct_in", "A_tI2_139_a", 1, 139, 111, BCT, c_over_a=((1.03, 1.384), (1.445, 1.60)),
+                  source=f"In 1.52: {_DONOHUE}; {_DCDFT}; below it the tetragonal path from bcc to fcc"),
+        Prototype("beta_sn", "A_tI4_141_a", 2, 141, 842, BCT, lambda z: [(0, 0, 0), (3 / 4, 1 / 4, 1 / 2)],
+                  c_over_a=((0.50, 0.64),), source=f"beta-Sn 0.546, Si-II 0.55, Ge-II 0.52: {_DONOHUE}"),
+        Prototype("diamond", "A_cF8_227_a", 3, 227, 910, FCC, lambda z: [(0, 0, 0), (1 / 4, 1 / 4, 1 / 4)],
+                  volume=(0.82, 1.94), source="fixed by symmetry"),
+        Prototype("fcc", "A_cF4_225_a", 4, 225, 2761, FCC, volume=(0.88, 1.45), source="fixed by symmetry"),
+        Prototype("hcp", "A_hP2_194_c", 5, 194, 1965, HEX, lambda z: [(1 / 3, 2 / 3, 1 / 4), (2 / 3, 1 / 3, 3 / 4)],
+                  c_over_a=((1.54, 1.91),), source=f"1.567 (Be) to 1.886 (Cd): {_DONOHUE}; 1.55 (Y) to 1.90 (Cd): {_DCDFT}"),
+        Prototype("dhcp", "A_hP4_194_ac", 5, 194, 625, HEX,
+                  lambda z: [(0, 0, 0), (0, 0, 1 / 2), (1 / 3, 2 / 3, 1 / 4), (2 / 3, 1 / 3, 3 / 4)],
+                  c_over_a=((3.15, 3.30),), source=f"La, Pr, Nd, Am 3.2: {_DONOHUE}"),
+        Prototype("graphite", "A_hP4_194_bc", 5, 194, 300, HEX,
+                  lambda z: [(0, 0, 1 / 4), (0, 0, 3 / 4), (1 / 3, 2 / 3, 1 / 4), (2 / 3, 1 / 3, 3 / 4)],
+                  c_over_a=((2.60, 3.60),), source=f"C 2.72: {_DONOHUE}; 3.58: {_DCDFT}"),
+        Prototype("alpha_hg", "A_hR1_166_a", 5, 166, 60, RHL, alpha=((69.0, 72.0),), source=f"Hg (A10) 70.5: {_DONOHUE}"),
+        Prototype("beta_po", "A_hR1_166_a", 5, 166, 60, RHL, alpha=((97.0, 99.5),), source=f"Po(beta) 98.2: {_DONOHUE}"),
+        Prototype("arsenic", "A_hR2_166_c", 5, 166, 72, RHL, _pair, alpha=((53.5, 57.5),), z=((0.226, 0.238),),
+                  source=f"A7: As 54, z 0.227; Sb 57; Bi 57, z 0.234: {_DONOHUE}; {_DCDFT}"),
+        Prototype("rh_graphite", "A_hR2_166_c", 5, 166, 36, RHL, _pair, alpha=((38.5, 40.5),), z=((0.164, 0.169),),
+                  source=f"C 39.5, z 1/6: {_DONOHUE}"),
+        Prototype("alpha_sm", "A_hR3_166_ac", 5, 166, 60, RHL, lambda z: [(0, 0, 0), *_pair(z)],
+                  alpha=((22.8, 23.6),), z=((0.220, 0.224),), source=f"9R: Sm 23.3, z 2/9: {_DONOHUE}; Li, Na: {_DCDFT}"),
+        Prototype("sc", "A_cP1_221_a", 6, 221, 4, CUB, volume=(0.79, 1.23), source="fixed by symmetry"),
+    )
+}  # fmt: skip
+
+
+def prototype_table() -> pd.DataFrame:
+    """List the prototypes with their class, count, parameter ranges and sources, one row each."""
+
+    def intervals(values):
+        return ", ".join(f"{low:g}–{high:g}" for low, high in values)
+
+    return pd.DataFrame(
+        {
+            "class": CLASSES[p.label],
+            "prototype": p.name,
+            "AFLOW": p.aflow,
+            "space group": p.space_group,
+            "count": p.count,
+            "V / V(ground state)": intervals([p.volume]),
+            "c/a": intervals(p.c_over_a),
+            "α (°)": intervals(p.alpha),
+            "z": intervals(p.z),
+            "source": p.source,
+        }
+        for p in PROTOTYPES.values()
+    )
+
+
+def make_recipes(counts: Mapping[str, int], seed: int, vacancy_ratio: float = 0.0) -> pd.DataFrame:
+    """Draw the recipes of a data set.
+
+    Element, volume and shape parameters are uniform over the elements and over the ranges of the prototype; the orientation
+    is uniform over all rotations. Recipe `id` depends on `seed`, its prototype and its own number only: drawing fewer
+    or more structures of a prototype leaves the others as they are.
+
+    Parameters
+    ----------
+    counts : mapping
+        Number of structures by prototype name.
+    seed : int
+        Seed of the data set.
+    vacancy_ratio : float
+        Fraction of the supercell's atoms to remove, in [0, 1). A set of defective copies has the same arguments but this.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``id, label, prototype, element, volume`` (cubic angstrom per atom), ``c_over_a, alpha`` (degrees), ``z``
+        (NaN where the prototype has none), ``rotation_x, rotation_y, rotation_z`` (degrees), ``vacancy_ratio, seed``.
+
+    Raises
+    ------
+    ValueError
+        Unknown prototype, negative count or a vacancy ratio outside [0, 1).
+    """
+    if not 0 <= vacancy_ratio < 1:
+        raise ValueError(f"{vacancy_ratio=} must lie in [0, 1)")
+    rows = []
+    for name, count in counts.items():
+        if name not in PROTOTYPES:
+            raise ValueError(f"prototype {name!r} is none of {', '.join(PROTOTYPES)}")
+        if count < 0:
+            raise ValueError(f"{count=} of prototype {name!r} must not be negative")
+        prototype = PROTOTYPES[name]
+        # Ids of a prototype start at its own multiple of a million.
+        first = 1_000_000 * list(PROTOTYPES).index(name)
+        for structure in range(first, first + count):
+            rng = np.random.default_rng([seed, structure, 0])
+            element = ELEMENTS[rng.integers(len(ELEMENTS))]
+            rows.append(
+                {
+                    "id": structure,
+                    "label": prototype.label,
+                    "prototype": name,
+                    "element": element,
+                    "volume": _ground_state_volume(element) * rng.uniform(*prototype.volume),
+                    "c_over_a": _draw(prototype.c_over_a, rng),
+                    "alpha": _draw(prototype.alpha, rng),
+                    "z": _draw(prototype.z, rng),
+                    **dict(zip(("rotation_x", "rotation_y", "rotation_z"), _random_angles(rng), strict=True)),
+                    "vacancy_ratio": vacancy_ratio,
+                    "seed": seed,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _ground_state_volume(element):
+    atoms = dcdft[element]
+    return atoms.get_volume() / len(atoms)
+
+
+def _draw(intervals, rng):
+    """Draw uniformly from a union of intervals; NaN where there is none."""
+    if not intervals:
+        return np.nan
+    widths = np.diff(intervals).ravel()
+    low, high = intervals[rng.choice(len(intervals), p=widths / widths.sum())]
+    return rng.uniform(low, high)
+
+
+def _random_angles(rng):
+    """Angles about x, y, z (degrees) of a rotation drawn uniformly."""
+    return Rotation.random(rng=rng).as_euler("xyz", degrees=True)
+
+
+def primitive_cell(recipe) -> Atoms:
+    """Build the primitive cell of a recipe in the setting of Setyawan & Curtarolo, not yet rotated.
+
+    Parameters
+    ----------
+    recipe : mapping
+        A row of `make_recipes`.
+
+    Returns
+    -------
+    Atoms
+        Periodic, volume per atom as the recipe says (angstrom).
+    """
+    prototype = PROTOTYPES[recipe["prototype"]]
+    shape = [recipe[name] for name in ("c_over_a", "alpha") if np.isfinite(recipe[name])]
+    cell = prototype.lattice(1.0, *shape).tocell().array
+    basis = np.array(prototype.basis(recipe["z"]), dtype=float)
+    cell *= (recipe["volume"] * len(basis) / abs(np.linalg.det(cell))) ** (1 / 3)
+    return Atoms(recipe["element"] * len(basis), scaled_positions=basis, cell=cell, pbc=True)
+
+
+def rotate(atoms: Atoms, angles) -> Atoms:
+    """Return a copy turned, cell and all, by `angles` (degrees) about the fixed axes x, then y, then z."""
+    matrix = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
+    turned = atoms.copy()
+    turned.set_cell(atoms.cell.array @ matrix.T)
+    turned.set_positions(atoms.positions @ matrix.T)
+    return turned
+
+
+def space_group(atoms: Atoms, symprec: float = 1e-3) -> int:
+    """Return the international space-group number that spglib finds at `symprec` (angstrom)."""
+    return _symmetry(atoms, symprec).number
+
+
+def conventional_cell(atoms: Atoms, symprec: float = 1e-3) -> Atoms:
+    """Return the standard conventional cell, in which any rotation of the input is undone.
+
+    Cubic and tetragonal axes lie along x, y, z with the unique axis along z; hexagonal and rhombohedral crystals get the
+    hexagonal cell a1 = (a/2, -a sqrt(3)/2, 0), a2 = (a/2, a sqrt(3)/2, 0), a3 = (0, 0, c). Crystals of lower symmetry get
+    spglib's standard cell.
+
+    Parameters
+    ----------
+    atoms : Atoms
+        A periodic crystal in any orientation.
+    symprec : float
+        Tolerance of spglib, angstrom.
+
+    Raises
+    ------
+    ValueError
+        spglib finds no symmetry, for example because atoms lie on top of each other.
+
+    References
+    ----------
+    W. Setyawan, S. Curtarolo, Comput. Mater. Sci. 49, 299 (2010), doi:10.1016/j.commatsci.2010.05.010.
+    """
+    symmetry = _symmetry(atoms, symprec)
+    cell = symmetry.std_lattice
+    if symmetry.number >= 143 and symmetry.number <= 194:
+        # spglib puts a1 along x; the fractional coordinates stay the same.
+        a, c = cell[0, 0], cell[2, 2]
+        cell = np.array([[a / 2, -a * np.sqrt(3) / 2, 0], [a / 2, a * np.sqrt(3) / 2, 0], [0, 0, c]])
+    return Atoms(numbers=symmetry.std_types, scaled_positions=symmetry.std_positions, cell=cell, pbc=True)
+
+
+def _symmetry(atoms, symprec):
+    cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
+    try:
+        symmetry = spglib.get_symmetry_dataset(cell, symprec=symprec)
+    except spglib.SpglibError as error:
+        raise ValueError(f"no space group found for {atoms.get_chemical_formula()} at {symprec=}: {error}") from error
+    if symmetry is None:
+        raise ValueError(f"no space group found for {atoms.get_chemical_formula()} at {symprec=}")
+    return symmetry
+
+
+def supercell_replicas(atoms: Atoms, n_atoms: int = N_ATOMS) -> tuple[int, int, int]:
+    """Return the replicas of the cell that hold at least `n_atoms` atoms in a block as cubic as the cell allows.
+
+    One replica at a time is added along the edge of the block that is shortest; of equal edges, along the first.
+    """
+    lengths = atoms.cell.lengths()
+    replicas = np.ones(3, dtype=int)
+    while len(atoms) * replicas.prod() < n_atoms:
+        # Rounded, so that the last bit of a length does not decide between equal edges.
+        replicas[np.argmin(np.round(lengths * replicas, 6))] += 1
+    return tuple(int(n) for n in replicas)
+
+
+def remove_atoms(atoms: Atoms, vacancy_ratio: float, rng: np.random.Generator) -> Atoms:
+    """Return a copy without ``round(vacancy_ratio * len(atoms))`` atoms, chosen at random."""
+    n_removed = round(vacancy_ratio * len(atoms))
+    kept = np.sort(rng.permutation(len(atoms))[n_removed:])
+    return atoms[kept]
+
+
+def build_crystal(recipe) -> Atoms:
+    """Build the structure of a recipe, as in the paper.
+
+    Primitive cell -> random orientation -> standard conventional cell -> supercell -> vacancies.
+
+    Parameters
+    ----------
+    recipe : mapping
+        A row of `make_recipes`.
+
+    Returns
+    -------
+    Atoms
+        Periodic supercell; ``info["name"]`` names the recipe.
+    """
+    angles = [recipe["rotation_x"], recipe["rotation_y"], recipe["rotation_z"]]
+    atoms = conventional_cell(rotate(primitive_cell(recipe), angles))
+    atoms = atoms.repeat(supercell_replicas(atoms))
+    if recipe["vacancy_ratio"] > 0:
+        rng = np.random.default_rng([int(recipe["seed"]), int(recipe["id"]), 1])
+        atoms = remove_atoms(atoms, recipe["vacancy_ratio"], rng)
+    atoms.info["name"] = f"{recipe['element']} {recipe['prototype']} {recipe['id']}"
+    return atoms
