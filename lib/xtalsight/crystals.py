@@ -7,6 +7,7 @@ called, because every random number of a structure comes from a generator of its
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -114,6 +115,11 @@ PROTOTYPES = {
 }  # fmt: skip
 
 
+def data_set_counts(fraction: float = 1.0) -> dict[str, int]:
+    """Return the number of structures by prototype: the published data set's times `fraction`, but at least 4 of each."""
+    return {p.name: max(4, round(p.count * fraction)) for p in PROTOTYPES.values()}
+
+
 def prototype_table() -> pd.DataFrame:
     """List the prototypes with their class, count, parameter ranges and sources, one row each."""
 
@@ -188,7 +194,7 @@ def make_recipes(counts: Mapping[str, int], seed: int, vacancy_ratio: float = 0.
                     "c_over_a": _draw(prototype.c_over_a, rng),
                     "alpha": _draw(prototype.alpha, rng),
                     "z": _draw(prototype.z, rng),
-                    **dict(zip(("rotation_x", "rotation_y", "rotation_z"), _random_angles(rng), strict=True)),
+                    **dict(zip(_ROTATION, _random_angles(rng), strict=True)),
                     "vacancy_ratio": vacancy_ratio,
                     "seed": seed,
                 }
@@ -328,11 +334,22 @@ def build_crystal(recipe) -> Atoms:
     Atoms
         Periodic supercell; ``info["name"]`` names the recipe.
     """
-    angles = [recipe["rotation_x"], recipe["rotation_y"], recipe["rotation_z"]]
-    atoms = conventional_cell(rotate(primitive_cell(recipe), angles))
-    atoms = atoms.repeat(supercell_replicas(atoms))
+    # spglib takes most of the time. Copies of one crystal that differ in their defects share its last result.
+    atoms = _standard_supercell(tuple((key, recipe[key]) for key in _CRYSTAL if pd.notna(recipe[key]))).copy()
     if recipe["vacancy_ratio"] > 0:
         rng = np.random.default_rng([int(recipe["seed"]), int(recipe["id"]), 1])
         atoms = remove_atoms(atoms, recipe["vacancy_ratio"], rng)
     atoms.info["name"] = f"{recipe['element']} {recipe['prototype']} {recipe['id']}"
     return atoms
+
+
+_SHAPE = ("c_over_a", "alpha", "z")
+_ROTATION = ("rotation_x", "rotation_y", "rotation_z")
+_CRYSTAL = ("prototype", "element", "volume", *_SHAPE, *_ROTATION)
+
+
+@lru_cache(maxsize=1)
+def _standard_supercell(crystal):
+    recipe = dict.fromkeys(_SHAPE, np.nan) | dict(crystal)
+    atoms = conventional_cell(rotate(primitive_cell(recipe), [recipe[name] for name in _ROTATION]))
+    return atoms.repeat(supercell_replicas(atoms))

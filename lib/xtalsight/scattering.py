@@ -4,14 +4,14 @@ Conventions: positions r in angstrom; scattering vectors s in 1/angstrom with |s
 factor 2 pi; the amplitude is F(s) = sum_j f_j(|s|) exp(-2 pi i s.r_j).
 """
 
-from functools import lru_cache
+from functools import cache
 
 import gemmi
 import numba
 import numpy as np
 
 
-@lru_cache(maxsize=None)
+@cache
 def _form_factor_coefficients(number):
     row = gemmi.Element(int(number)).it92 if 1 <= number <= 98 else None
     if row is None:

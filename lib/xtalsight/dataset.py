@@ -1,0 +1,142 @@
+"""From recipes to arrays: fingerprints of many structures, in parallel, streamed to disk, resumable."""
+
+import hashlib
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+import zarr
+from tqdm import tqdm
+
+from xtalsight import crystals, fingerprints, scattering
+from xtalsight.crystals import build_crystal
+from xtalsight.fingerprints import DiffractionGeometry, fingerprint
+from xtalsight.store import load_json, save_json
+
+CHUNK = 256
+"""Structures in one chunk on disk, which is also the unit of parallel work and of resuming."""
+
+
+def write_fingerprints(
+    tables: Mapping[Path, pd.DataFrame],
+    geometry: DiffractionGeometry = DiffractionGeometry(),
+    n_jobs: int = -1,
+    build=build_crystal,
+) -> pd.DataFrame:
+    """Build structures from their recipes, compute their fingerprints and stream these to zarr arrays.
+
+    Chunks of `CHUNK` structures are computed in parallel and written by the process that computed them, so that memory does
+    not grow with the number of structures. Called again with the same arguments, it computes only the chunks that are
+    missing; with other recipes, geometry or another version of the code it starts anew. Neither order nor `n_jobs`
+    changes a number. For a cluster, call it inside ``joblib.parallel_config("dask")``.
+
+    Parameters
+    ----------
+    tables : mapping of path to DataFrame
+        The arrays to write, (n, n_pixels, n_pixels, 3) float32, and the recipes of each, a row a structure, as from
+        `xtalsight.crystals.make_recipes`. Tables of equal length whose rows are copies of the same crystals, pristine and
+        defective say, are best given in one call: their common work is done once.
+    geometry : DiffractionGeometry
+    n_jobs : int
+        Number of processes; -1 takes every core.
+    build : callable
+        Turns a row (a dictionary) into `ase.Atoms`.
+
+    Returns
+    -------
+    DataFrame
+        The rows that failed, columns ``table, row, error``; their fingerprints are NaN. Empty when all went well.
+    """
+    tables = {Path(path): recipes for path, recipes in tables.items()}
+    arrays = {path: _open(path, recipes, geometry, build) for path, recipes in tables.items()}
+    n_structures = max(map(len, tables.values()))
+    missing = {
+        start: [path for path, array in arrays.items() if start < array.shape[0] and not _chunk(path, start).exists()]
+        for start in range(0, n_structures, CHUNK)
+    }
+    tasks = (
+        joblib.delayed(_write_chunk)(
+            [(arrays[path], tables[path].iloc[start : start + CHUNK]) for path in paths], start, geometry, build
+        )
+        for start, paths in missing.items()
+        if paths
+    )
+    total = sum(map(len, tables.values()))
+    to_do = sum(len(tables[path].iloc[start : start + CHUNK]) for start, paths in missing.items() for path in paths)
+    # Few tasks are made ahead, so that memory stays flat.
+    parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", pre_dispatch="2*n_jobs")
+    with tqdm(total=total, initial=total - to_do, unit=" structures", desc="fingerprints", mininterval=1) as progress:
+        for n in parallel(tasks):
+            progress.update(n)
+    failures = [
+        {"table": path.stem, **row}
+        for path in arrays
+        for file in sorted(_failures(path).glob("*"))
+        for row in load_json(file)
+    ]
+    return pd.DataFrame(failures, columns=["table", "row", "error"])
+
+
+def read_fingerprints(path) -> np.ndarray:
+    """Read all fingerprints of `write_fingerprints` into memory, (n, n_pixels, n_pixels, 3) float32.
+
+    Raises
+    ------
+    FileNotFoundError
+        There are none at `path`.
+    """
+    if not Path(path).exists():
+        raise FileNotFoundError(f"no fingerprints at {path}: run the notebook that computes them first")
+    return zarr.open_array(path, mode="r")[:]
+
+
+def _identity(recipes, geometry, build):
+    """Digest of all that the fingerprints depend on."""
+    parts = [recipes.to_csv(index=False), repr(geometry), build.__qualname__]
+    parts += [inspect.getsource(module) for module in (crystals, scattering, fingerprints)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _open(path, recipes, geometry, build):
+    identity = _identity(recipes, geometry, build)
+    if path.exists():
+        array = zarr.open_array(path, mode="r+")
+        if array.attrs.get("identity") == identity:
+            return array
+    image = (geometry.n_pixels, geometry.n_pixels, 3)
+    array = zarr.create_array(path, shape=(len(recipes), *image), chunks=(CHUNK, *image), dtype="f4", overwrite=True)
+    array.attrs["identity"] = identity
+    return array
+
+
+def _chunk(path, start):
+    """File of the chunk that begins with structure `start`; zarr writes it whole or not at all."""
+    return path / "c" / str(start // CHUNK) / "0" / "0" / "0"
+
+
+def _failures(path):
+    return path / "failures"
+
+
+def _write_chunk(tables, start, geometry, build):
+    """Compute one chunk of each table, copies of one crystal after each other; return the number of structures."""
+    rows = [recipes.to_dict("records") for _, recipes in tables]
+    chunks = [np.full((len(recipes), *array.shape[1:]), np.nan, np.float32) for array, recipes in tables]
+    failures = [[] for _ in tables]
+    for i in range(max(map(len, rows))):
+        for k in range(len(tables)):
+            if i >= len(rows[k]):
+                continue
+            try:
+                chunks[k][i] = fingerprint(build(rows[k][i]), geometry)
+            except ValueError as error:
+                failures[k].append({"row": start + i, "error": str(error)})
+    for (array, _), images, failed in zip(tables, chunks, failures, strict=True):
+        if failed:
+            # Before the chunk: a chunk that is there is complete, its failures included.
+            save_json(_failures(Path(array.store.root)) / f"{start:09d}.json", failed)
+        array[start : start + len(images)] = images
+    return sum(map(len, chunks))

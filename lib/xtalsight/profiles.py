@@ -1,0 +1,82 @@
+"""Where a profile keeps what it makes, and the parameters that it gives to the notebooks.
+
+A profile is a scale at which the study runs. The notebooks themselves hold the values of ``smoke`` (minutes);
+``notebooks/profiles.yaml`` holds what ``full`` (the paper's scale) changes.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from xtalsight.store import load_json, replacing, save_json
+
+PROFILES = ("smoke", "full")
+
+
+def root() -> Path:
+    """Return the folder of the study: the nearest one upwards that holds the notebooks, else the working directory."""
+    here = Path.cwd()
+    return next((p for p in (here, *here.parents) if (p / "notebooks" / "profiles.yaml").exists()), here)
+
+
+def parameters(notebook: str, profile: str) -> dict:
+    """Return the parameters that `profile` sets in `notebook` (name without ending), `profile` itself among them.
+
+    Raises
+    ------
+    ValueError
+        No such profile.
+    """
+    if profile not in PROFILES:
+        raise ValueError(f"{profile=} is none of {', '.join(PROFILES)}")
+    overrides = yaml.safe_load((root() / "notebooks" / "profiles.yaml").read_text())
+    return {"profile": profile, **(overrides.get(profile) or {}).get(notebook, {})}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One notebook's run in one profile: knows the folders, saves results, tables and figures.
+
+    Parameters
+    ----------
+    notebook : str
+        Name of the notebook without ending.
+    profile : str
+        ``smoke`` or ``full``.
+    """
+
+    notebook: str
+    profile: str
+
+    def __post_init__(self):
+        if self.profile not in PROFILES:
+            raise ValueError(f"{self.profile=} is none of {', '.join(PROFILES)}")
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the profile, ``build/<profile>``."""
+        return root() / "build" / self.profile
+
+    def path(self, name: str) -> Path:
+        """Return the path of an artefact that notebooks hand on; later notebooks read it by the same name."""
+        return self.folder / "artefacts" / name
+
+    def save_results(self, results: dict):
+        """Write the numbers of this notebook, a flat ``{"section.name": number}``."""
+        save_json(self.folder / "results" / f"{self.notebook}.json", results)
+
+    def results(self, notebook: str) -> dict:
+        """Read the numbers that an earlier notebook wrote."""
+        return load_json(self.folder / "results" / f"{notebook}.json")
+
+    def save_figure(self, figure, name: str):
+        """Write a matplotlib figure as ``fig_NN_name.png``."""
+        with replacing(self.folder / "figures" / self.notebook / f"{name}.png") as temporary:
+            figure.savefig(temporary)
+
+    def save_table(self, table: pd.DataFrame, name: str):
+        """Write a table, formatted as it is to be read, as ``table_NN_name.md``."""
+        with replacing(self.folder / "figures" / self.notebook / f"{name}.md") as temporary:
+            temporary.write_text(table.to_markdown(index=False, disable_numparse=True) + "\n")

@@ -1,0 +1,90 @@
+"""Run one notebook of the study: ``python -m xtalsight.run notebooks/NN_name.py --profile full``.
+
+The notebook is made from the script by jupytext, gets the parameters of the profile and is run by papermill. What the cells
+print appears on the terminal as it comes. The executed notebook takes its place in ``build/<profile>/`` only when every cell
+has run; after an error it lies beside it as ``NN_name.failed.ipynb``.
+"""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+import jupytext
+import nbformat
+import papermill
+
+from xtalsight.profiles import PROFILES, Run, parameters
+from xtalsight.store import replacing, save_json
+
+
+def execute(script: Path, profile: str) -> Path:
+    """Execute a notebook and return the path of the executed one.
+
+    Parameters
+    ----------
+    script : Path
+        The jupytext script.
+    profile : str
+        ``smoke`` or ``full``.
+
+    Raises
+    ------
+    ValueError
+        The profile sets a parameter that the notebook does not have.
+    papermill.exceptions.PapermillExecutionError
+        A cell failed.
+    """
+    name = script.stem
+    run = Run(name, profile)
+    target = run.folder / f"{name}.ipynb"
+    failed = target.with_suffix(".failed.ipynb")
+    values = parameters(name, profile)
+    notebook = jupytext.read(script)
+    with replacing(target) as executed:
+        source = executed.with_suffix(".source.ipynb")
+        nbformat.write(notebook, source)
+        unknown = set(values) - set(papermill.inspect_notebook(source))
+        if unknown:
+            raise ValueError(
+                f"{script}: profile {profile!r} sets {sorted(unknown)}, which the parameters cell does not have"
+            )
+        start = time.perf_counter()
+        try:
+            papermill.execute_notebook(
+                source,
+                executed,
+                values,
+                cwd=script.parent,
+                progress_bar=False,
+                stdout_file=sys.stdout,
+                stderr_file=sys.stderr,
+            )
+        except BaseException:
+            if executed.exists():
+                os.replace(executed, failed)
+                print(f"{name} failed; the notebook as far as it came: {failed}", file=sys.stderr)
+            raise
+        seconds = time.perf_counter() - start
+        save_json(run.folder / "results" / f"{name}.time.json", {f"time.{name}.seconds": round(seconds, 1)})
+    failed.unlink(missing_ok=True)
+    return target
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m xtalsight.run", description="Run one notebook of the study.")
+    parser.add_argument("script", type=Path, help="the jupytext script, notebooks/NN_name.py")
+    parser.add_argument("--profile", choices=PROFILES, default="smoke")
+    arguments = parser.parse_args()
+    print(f"── {arguments.script.stem} ({arguments.profile})", flush=True)
+    try:
+        execute(arguments.script, arguments.profile)
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+    except papermill.exceptions.PapermillExecutionError as error:
+        sys.exit(f"error: {arguments.script.stem}, cell {error.exec_count}: {error.ename}: {error.evalue}\n{error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""Reading and writing: every file appears whole or not at all."""
+
+import json
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+
+
+@contextmanager
+def replacing(path):
+    """Give a temporary path with the ending of `path`; move it to `path` when the block ends without an error.
+
+    An interrupted or failed block leaves `path` as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
+        temporary = Path(folder) / path.name
+        yield temporary
+        os.replace(temporary, path)
+
+
+def save_json(path, data):
+    """Write `data` as JSON, one key a line; NumPy scalars become plain numbers."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(data, indent=1, ensure_ascii=False, default=lambda x: x.item()) + "\n")
+
+
+def load_json(path):
+    """Read a JSON file."""
+    return json.loads(Path(path).read_text())
+
+
+def save_table(path, table: pd.DataFrame):
+    """Write a table as CSV in which every float keeps all its bits."""
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False)
+
+
+def load_table(path) -> pd.DataFrame:
+    """Read a table of `save_table`, bit for bit."""
+    # The element "NA" does not exist, but Na read as a missing value would be a pity: only the empty field is one.
+    return pd.read_csv(path, float_precision="round_trip", keep_default_na=False, na_values=[""])

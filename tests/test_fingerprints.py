@@ -1,0 +1,378 @@
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk, molecule
+from scipy.spatial.transform import Rotation
+from xtalsight.crystals import PROTOTYPES, build_crystal, make_recipes
+from xtalsight.fingerprints import (
+    ORIENTATIONS,
+    DiffractionGeometry,
+    combine_patterns,
+    diffraction_patterns,
+    diffraction_patterns_direct,
+    fingerprint,
+    length_scale,
+    rotation,
+)
+from xtalsight.scattering import amplitude, form_factor
+
+SEED = 1912
+REFERENCE_ACCURACY = 1e-5  # of images and patterns with maximum 1; the reference computes in float32
+LENGTH_ACCURACY = 1e-6  # relative
+FLOAT32 = 1e-5  # of the maximum
+DISTINCT = 1e-2  # images that differ by more than this are different
+ROUNDING = 1e-12
+
+WAVELENGTH, DISTANCE, PIXEL, N = 0.05, 0.1, 4e-4, 64  # the published experiment
+RING = DiffractionGeometry().ring
+WITHOUT_QUIRKS = DiffractionGeometry(reference_quirks=False)
+
+STRUCTURES = ase.io.read(Path(__file__).parent / "reference/reference_structures.extxyz", index=":")
+with np.load(Path(__file__).parent / "reference/reference_fingerprints.npz") as arrays:
+    REFERENCE = dict(arrays)
+
+# spglib announces how errors will be reported in future.
+pytestmark = pytest.mark.filterwarnings("ignore:Set OLD_ERROR_HANDLING:DeprecationWarning")
+each_reference = pytest.mark.parametrize("i", range(len(STRUCTURES)), ids=[a.info["name"] for a in STRUCTURES])
+
+
+def structure(name):
+    return next(atoms.copy() for atoms in STRUCTURES if atoms.info["name"] == name)
+
+
+def assert_images_equal(first, second, accuracy=FLOAT32):
+    np.testing.assert_allclose(first, second, rtol=0, atol=accuracy * np.max(second))
+
+
+# The reference code.
+
+
+@each_reference
+def test_fingerprint_equals_the_reference(i):
+    assert_images_equal(fingerprint(STRUCTURES[i]), REFERENCE["fingerprint"][i], REFERENCE_ACCURACY)
+
+
+@each_reference
+def test_length_scale_equals_the_reference(i):
+    assert length_scale(STRUCTURES[i]) == pytest.approx(REFERENCE["scale_factor"][i], rel=LENGTH_ACCURACY)
+
+
+@each_reference
+def test_patterns_equal_the_reference_in_order(i):
+    ours, theirs = diffraction_patterns(STRUCTURES[i])[:, RING], REFERENCE["raw_intensity"][i][:, RING]
+    assert_images_equal(ours / ours.max(), theirs / theirs.max(), REFERENCE_ACCURACY)
+
+
+def test_reference_structures_and_images_are_in_the_same_order():
+    assert [atoms.info["name"] for atoms in STRUCTURES] == REFERENCE["names"].tolist()
+
+
+# The image.
+
+
+def test_shape_and_dtype():
+    image = fingerprint(structure("NaCl_vac25"))
+    assert (image.shape, image.dtype) == ((N, N, 3), np.float32)
+
+
+def test_range_is_0_to_1():
+    image = fingerprint(structure("NaCl_vac25"))
+    assert (image.min(), image.max()) == (0, 1)
+
+
+def test_zero_outside_the_ring_only():
+    image = fingerprint(structure("bct141_Sn_disp0.05"))
+    np.testing.assert_array_equal(image.any(axis=-1), RING)
+
+
+def test_channels_are_sums_over_both_senses_with_one_maximum():
+    patterns = np.arange(1, 25, dtype=np.float32).reshape(6, 2, 2)
+    expected = np.stack([patterns[0] + patterns[1], patterns[2] + patterns[3], patterns[4] + patterns[5]], axis=-1)
+    np.testing.assert_allclose(combine_patterns(patterns), expected / 44, rtol=FLOAT32)
+
+
+def test_translation_leaves_the_image():
+    atoms = structure("bcc_Fe_vac25")
+    moved = atoms.copy()
+    moved.positions += [37.1, -5.3, 210.7]
+    assert_images_equal(fingerprint(moved), fingerprint(atoms))
+
+
+def test_order_of_the_atoms_leaves_the_image():
+    atoms = structure("NaCl_vac25")
+    shuffled = atoms[np.random.default_rng(SEED).permutation(len(atoms))]
+    assert_images_equal(fingerprint(shuffled), fingerprint(atoms))
+
+
+def test_lattice_parameter_leaves_the_image():
+    small, large = (bulk("Al", "fcc", a=a, cubic=True).repeat(4) for a in (4.05, 5.6))
+    assert_images_equal(fingerprint(large), fingerprint(small))
+
+
+def test_vacancies_change_the_image():
+    difference = fingerprint(structure("bcc_Fe_vac25")) - fingerprint(structure("bcc_Fe_pristine"))
+    assert np.abs(difference).max() > DISTINCT
+
+
+def test_orientation_changes_the_image():
+    atoms = structure("bcc_Fe_pristine")
+    turned = atoms.copy()
+    turned.rotate(10, "x", rotate_cell=True)
+    assert np.abs(fingerprint(turned) - fingerprint(atoms)).max() > DISTINCT
+
+
+@pytest.mark.parametrize("name", PROTOTYPES)
+def test_standard_cell_makes_the_image_independent_of_the_rotation(name):
+    first = make_recipes({name: 1}, SEED).iloc[0].to_dict()
+    second = {**first, "rotation_x": -31.0, "rotation_y": 72.0, "rotation_z": 158.0}
+    assert_images_equal(fingerprint(build_crystal(second)), fingerprint(build_crystal(first)))
+
+
+# Symmetry: a cube of simple cubic cells has every symmetry of the cube. The reference measures the solid angle along
+# the top and left edge of each pixel, which breaks it by 2e-4: without the quirks it is exact.
+
+
+@pytest.fixture(scope="module")
+def cube_image():
+    return fingerprint(bulk("Po", "sc", a=3.3).repeat(6), WITHOUT_QUIRKS)
+
+
+def test_cube_seen_along_the_beam_is_four_fold(cube_image):
+    blue = cube_image[..., 2]
+    assert_images_equal(np.rot90(blue), blue)
+
+
+def test_quarter_turn_of_a_cube_exchanges_red_and_green(cube_image):
+    red, green, _ = np.moveaxis(cube_image, -1, 0)
+    assert_images_equal(np.rot90(red), green)
+
+
+@pytest.mark.parametrize("flip", [np.flipud, np.fliplr])
+def test_cube_has_mirror_images(cube_image, flip):
+    assert_images_equal(flip(cube_image), cube_image)
+
+
+# The patterns.
+
+CLUSTERS = {
+    "one element, periodic": structure("hcp_Mg_vac25")[:120],
+    "compound, periodic": structure("NaCl_vac25")[:120],
+    "one element, not periodic": molecule("C60"),
+    "compound, not periodic": molecule("CH3CH2OH"),
+}
+
+
+@pytest.mark.parametrize("atoms", CLUSTERS.values(), ids=CLUSTERS.keys())
+def test_fast_patterns_equal_the_direct_sum(atoms):
+    assert_images_equal(diffraction_patterns(atoms), diffraction_patterns_direct(atoms))
+
+
+@pytest.mark.parametrize("n_pixels", [32, 33])
+def test_fast_patterns_equal_the_direct_sum_on_another_detector(n_pixels):
+    geometry = DiffractionGeometry(n_pixels=n_pixels)
+    atoms = molecule("CH3CH2OH")
+    assert_images_equal(diffraction_patterns(atoms, geometry), diffraction_patterns_direct(atoms, geometry))
+
+
+@pytest.mark.parametrize("k", range(6), ids=[f"{'xyz'[axis]}{angle:+.0f}" for axis, angle in ORIENTATIONS])
+def test_turning_the_atoms_equals_counter_turning_the_scattering_vectors(k):
+    axis, angle = ORIENTATIONS[k]
+    atoms = structure("bcc_Fe_vac25")[:60]
+    # s' = M s is the same as atoms turned by the transpose of M: by +angle about x and z, by -angle about y.
+    turn = Rotation.from_euler("xyz"[axis], -angle if axis == 1 else angle, degrees=True)
+    geometry = DiffractionGeometry()
+    s = geometry.scattering_vectors[RING]
+    f = form_factor(28, np.linalg.norm(s, axis=1))
+    expected = np.abs(amplitude(turn.apply(atoms.positions) / length_scale(atoms), s, f)) ** 2
+    assert_images_equal(diffraction_patterns(atoms)[k][RING], expected * geometry.solid_angle[RING])
+
+
+def test_periodic_images_do_not_scatter():
+    atoms = structure("fcc_Al_pristine")
+    cluster = atoms.copy()
+    cluster.pbc = False  # every atom still has a nearest neighbour inside
+    assert_images_equal(fingerprint(cluster), fingerprint(atoms))
+
+
+# The detector.
+
+
+def test_ring_has_2512_pixels():
+    assert RING.sum() == 2512
+
+
+def test_ring_lies_between_10_and_30_pixels():
+    row, column = np.indices((N, N)) - (N - 1) / 2
+    np.testing.assert_array_equal(RING, (np.hypot(row, column) > 10) & (np.hypot(row, column) < 30))
+
+
+def test_scattering_vectors_lie_on_the_ewald_sphere():
+    s = DiffractionGeometry().scattering_vectors
+    np.testing.assert_allclose(np.linalg.norm(s + [0, 0, 1 / WAVELENGTH], axis=-1), 1 / WAVELENGTH, rtol=ROUNDING)
+
+
+def test_length_of_the_scattering_vectors_is_braggs():
+    row, column = np.indices((N, N)) - (N - 1) / 2
+    two_theta = np.arctan(np.hypot(row, column) * PIXEL / DISTANCE)
+    s = DiffractionGeometry().scattering_vectors
+    np.testing.assert_allclose(np.linalg.norm(s, axis=-1), 2 * np.sin(two_theta / 2) / WAVELENGTH, rtol=ROUNDING * 100)
+
+
+def test_columns_are_x_and_rows_are_y():
+    s = DiffractionGeometry().scattering_vectors
+    assert (np.diff(s[..., 0], axis=1) > 0).all()
+    assert (np.diff(s[..., 1], axis=0) > 0).all()
+
+
+@pytest.mark.parametrize("axis, angle", ORIENTATIONS)
+def test_orientation_matrix_is_a_proper_rotation_about_its_axis(axis, angle):
+    matrix = rotation(axis, angle)
+    np.testing.assert_allclose(matrix @ matrix.T, np.eye(3), atol=ROUNDING)
+    np.testing.assert_allclose(matrix[axis], np.eye(3)[axis], atol=ROUNDING)
+    assert np.linalg.det(matrix) == pytest.approx(1)
+    assert np.trace(matrix) == pytest.approx(1 + 2 * np.cos(np.radians(angle)))
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{"wavelength": 0}, {"distance": -0.1}, {"pixel_size": 0}, {"n_pixels": 7}, {"wavelength": np.nan}],
+    ids=str,
+)
+def test_geometry_rejects(parameters):
+    with pytest.raises(ValueError, match=next(iter(parameters))):
+        DiffractionGeometry(**parameters)
+
+
+# Without the quirks of the reference.
+
+
+def true_solid_angle():
+    """Solid angle of square pixels, the exact integral between their corners."""
+    edges = (np.arange(N + 1) - N / 2) * PIXEL
+    x, y = np.meshgrid(edges, edges)
+    corner = np.arctan(x * y / (DISTANCE * np.sqrt(x**2 + y**2 + DISTANCE**2)))
+    return np.diff(np.diff(corner, axis=0), axis=1)
+
+
+def test_true_solid_angle():
+    np.testing.assert_allclose(WITHOUT_QUIRKS.solid_angle, true_solid_angle(), rtol=PIXEL**2 / DISTANCE**2)
+
+
+def test_without_quirks_an_element_has_its_own_form_factor():
+    atoms = bulk("Fe", cubic=True).repeat(2)
+    s = WITHOUT_QUIRKS.scattering_vectors[RING] @ rotation(*ORIENTATIONS[0]).T
+    phases = 2 * np.pi * s @ atoms.positions.T / (2.87 * np.sqrt(3) / 2)
+    f = form_factor(26, np.linalg.norm(s, axis=1))
+    expected = f**2 * (np.cos(phases).sum(axis=1) ** 2 + np.sin(phases).sum(axis=1) ** 2) * true_solid_angle()[RING]
+    assert_images_equal(diffraction_patterns(atoms, WITHOUT_QUIRKS)[0][RING], expected, 2 * FLOAT32)
+
+
+@pytest.mark.parametrize("name", ["bcc_Fe_pristine", "hcp_Mg_vac25", "rh_Hg_disp0.05", "NaCl_pristine"])
+def test_quirks_change_the_image_a_little(name):
+    atoms = structure(name)
+    difference = np.abs(fingerprint(atoms, WITHOUT_QUIRKS) - fingerprint(atoms)).max()
+    assert 1e-3 < difference < 0.1
+
+
+# The length scale.
+
+
+def chain(*z, cell=0.0):
+    """Iron atoms along z, periodic along z where `cell` is given."""
+    return Atoms(f"Fe{len(z)}", [(0, 0, height) for height in z], cell=[2, 2, cell], pbc=[False, False, cell > 0])
+
+
+@pytest.mark.parametrize(
+    "atoms, expected",
+    [
+        (chain(0, 2.5), 2.5),
+        (chain(0, cell=3.1), 3.1),  # its own images
+        (chain(0, 2, cell=5), 2),
+        (chain(0, 2, 5.0), (2 + 2 + 3) / 3),
+        (chain(0.5, 8.5, cell=10), 2),  # across the boundary
+        (chain(0.5, 8.5), 8),  # cell vectors of 2 angstrom, but not periodic
+        (chain(0, 3, 8), (3 + 3 + 5) / 3),  # found beyond 4.1, within 8.2 angstrom
+        (chain(0, 3, 12), 3),  # the third atom has no neighbour within 8.2 angstrom and is left out
+        (chain(0, 9), 9),  # no atom has one within 8.2 angstrom: the next radius
+        (chain(0, 9, 20), 9),  # within 10.2 angstrom two atoms have one
+        (chain(0, 24), 24),
+        (chain(0, 0.05, 20), (0.05 + 0.05 + 19.95) / 3),  # a mean of 0.05 angstrom is too small: on to 22.2 angstrom
+    ],
+    ids=[
+        "dimer",
+        "self image",
+        "two in a cell",
+        "mean",
+        "across the boundary",
+        "not periodic",
+        "beyond 4.1",
+        "beyond 8.2 left out",
+        "none within 8.2",
+        "none within 8.2, left out beyond 10.2",
+        "within 24.2",
+        "mean too small within 8.2",
+    ],
+)
+def test_length_scale(atoms, expected):
+    assert length_scale(atoms) == pytest.approx(expected, rel=LENGTH_ACCURACY)
+
+
+def test_length_scale_does_not_need_wrapped_positions():
+    atoms = structure("diam_C_disp0.05")
+    expected = length_scale(atoms)
+    atoms.positions += np.random.default_rng(SEED).integers(-3, 4, (len(atoms), 3)) @ atoms.cell.array
+    assert length_scale(atoms) == pytest.approx(expected, rel=LENGTH_ACCURACY)
+
+
+# Wrong input: the message names the structure.
+
+
+def with_positions(*positions, symbol="Fe", **keywords):
+    return Atoms([symbol] * len(positions), positions, **keywords)
+
+
+@pytest.mark.parametrize(
+    "atoms",
+    [
+        Atoms(),
+        with_positions((0, 0, 0)),
+        with_positions((0, 0, 0), cell=[3, 3, 3], pbc=True),
+        with_positions((0, 0, 0), (0, np.nan, 2)),
+        with_positions((0, 0, 0), (0, 0, 2), cell=[3, 3, np.inf], pbc=True),
+        with_positions((0, 0, 0), (0, 0, 2), pbc=True),
+        with_positions((0, 0, 0), (0, 0, 2), symbol="Bk"),
+        with_positions((0, 0, 0), (0, 0, 2), symbol="X"),
+        with_positions((0, 0, 0), (0, 0, 0)),
+        with_positions((0, 0, 0), (0, 0, 25)),
+    ],
+    ids=[
+        "no atoms",
+        "one atom",
+        "one atom, periodic",
+        "NaN position",
+        "infinite cell",
+        "periodic without cell",
+        "no form factor",
+        "dummy atom",
+        "coincident atoms",
+        "no neighbour",
+    ],
+)
+def test_fingerprint_rejects(atoms):
+    atoms.info["name"] = "culprit"
+    with pytest.raises(ValueError, match="culprit"):
+        fingerprint(atoms)
+
+
+@pytest.mark.parametrize(
+    "atoms",
+    [Atoms(), chain(0), chain(0, 0), chain(0, 0.09), chain(0, 25)],
+    ids=["no atoms", "one atom", "coincident atoms", "too close", "no neighbour"],
+)
+def test_length_scale_rejects(atoms):
+    atoms.info["name"] = "culprit"
+    with pytest.raises(ValueError, match="culprit"):
+        length_scale(atoms)
