@@ -21,6 +21,7 @@ from xtalsight.crystals import (
     space_group,
     supercell_replicas,
 )
+from xtalsight.store import load_table, save_table
 
 SEED = 1912
 POSITION_TOLERANCE = 1e-6  # angstrom
@@ -302,12 +303,10 @@ def test_changing_built_atoms_does_not_change_the_next_ones():
     assert identical(build_crystal(recipe), expected)
 
 
-# pandas 3 reads floats exactly by default and warns about the option that pandas 2 needs for it.
-@pytest.mark.filterwarnings("ignore:The 'float_precision' argument")
 def test_csv_round_trip_rebuilds_the_atoms(tmp_path):
     recipes = make_recipes({name: 1 for name in PROTOTYPES}, SEED, 0.25)
-    recipes.to_csv(tmp_path / "recipes.csv", index=False)
-    read = pd.read_csv(tmp_path / "recipes.csv", float_precision="round_trip")
+    save_table(tmp_path / "recipes.csv", recipes)
+    read = load_table(tmp_path / "recipes.csv")
     for first, second in zip(recipes.to_dict("records"), read.to_dict("records"), strict=True):
         assert identical(build_crystal(first), build_crystal(second)), first["prototype"]
 

@@ -2,7 +2,8 @@
 
 A *recipe* is one row of a table: prototype, element, lattice parameters, orientation, vacancy ratio and seed. Recipes are
 what the study stores; `build_crystal` turns a recipe into the same `ase.Atoms`, bit for bit, whenever and wherever it is
-called, because every random number of a structure comes from a generator of its own, ``default_rng([seed, id, stream])``.
+called with the same versions of the libraries: every random number of a structure comes from a generator of its own,
+``default_rng([seed, id, stream])``, so that order and number of jobs change nothing.
 """
 
 from collections.abc import Callable, Mapping
@@ -289,6 +290,8 @@ def conventional_cell(atoms: Atoms, symprec: float = 1e-3) -> Atoms:
 
 
 def _symmetry(atoms, symprec):
+    if not np.isfinite(atoms.positions).all() or not np.isfinite(atoms.cell.array).all():
+        raise ValueError(f"{atoms.get_chemical_formula()}: positions and cell must be finite numbers")
     cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
     try:
         symmetry = spglib.get_symmetry_dataset(cell, symprec=symprec)
@@ -314,6 +317,8 @@ def supercell_replicas(atoms: Atoms, n_atoms: int = N_ATOMS) -> tuple[int, int, 
 
 def remove_atoms(atoms: Atoms, vacancy_ratio: float, rng: np.random.Generator) -> Atoms:
     """Return a copy without ``round(vacancy_ratio * len(atoms))`` atoms, chosen at random."""
+    if not 0 <= vacancy_ratio < 1:
+        raise ValueError(f"{vacancy_ratio=} must lie in [0, 1)")
     n_removed = round(vacancy_ratio * len(atoms))
     kept = np.sort(rng.permutation(len(atoms))[n_removed:])
     return atoms[kept]

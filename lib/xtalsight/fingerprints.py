@@ -16,6 +16,8 @@ from xtalsight.scattering import amplitude, form_factor, intensity
 
 # The reference looks for neighbours within 2 (c + 0.1) angstrom, c = 4, 5, 7, ...
 _SEARCH_RADII = tuple(2 * (c + 0.1) for c in (4.0, 5.0, 7.0, 9.0, 11.0, 12.0))
+_LARGEST_EXTENT = 1e5  # angstrom; the neighbour search fails without a message at much more
+
 ORIENTATIONS = ((0, -45.0), (0, 45.0), (1, -45.0), (1, 45.0), (2, -45.0), (2, 45.0))
 """(axis, angle in degrees) of the six patterns, in order."""
 
@@ -47,8 +49,11 @@ class DiffractionGeometry:
     reference_quirks: bool = True
 
     def __post_init__(self):
-        if min(self.wavelength, self.distance, self.pixel_size) <= 0 or self.n_pixels < 8:
-            raise ValueError(f"wavelength, distance and pixel size must be positive, n_pixels at least 8: {self}")
+        lengths = (self.wavelength, self.distance, self.pixel_size)
+        if not all(0 < length < np.inf for length in lengths):
+            raise ValueError(f"wavelength, distance and pixel size must be positive and finite: {self}")
+        if self.n_pixels != int(self.n_pixels) or self.n_pixels < 8:
+            raise ValueError(f"{self.n_pixels=} must be a whole number of at least 8")
 
     @property
     def ring(self) -> np.ndarray:
@@ -72,7 +77,10 @@ class DiffractionGeometry:
 
     @property
     def solid_angle(self) -> np.ndarray:
-        """Solid angle of each pixel (n_pixels, n_pixels), steradian."""
+        """Solid angle of each pixel (n_pixels, n_pixels), steradian.
+
+        The reference's is not quite symmetric under a turn by 90 degrees (2e-4 of itself).
+        """
         x, y = self._detector_plane()
         p, distance = self.pixel_size, self.distance
         if not self.reference_quirks:
@@ -144,7 +152,9 @@ def _ring(geometry):
 def _ring_form_factors(geometry, numbers):
     """Form factors (elements, n) of the ring's pixels."""
     s = np.linalg.norm(_ring(geometry).scattering_vectors, axis=-1)
-    return np.array([form_factor(number + 2 * geometry.reference_quirks, s) for number in numbers])
+    shift = 2 if geometry.reference_quirks else 0
+    # An unknown species, atomic number 0, must not pass as helium.
+    return np.array([form_factor(number + shift if number > 0 else 0, s) for number in numbers])
 
 
 @lru_cache(maxsize=256)
@@ -192,6 +202,11 @@ def _check(atoms):
         raise ValueError(f"{_name(atoms)}: there are no atoms")
     if not np.isfinite(atoms.positions).all() or not np.isfinite(atoms.cell.array).all():
         raise ValueError(f"{_name(atoms)}: positions and cell must be finite numbers")
+    if (atoms.cell.lengths()[atoms.pbc] == 0).any():
+        raise ValueError(f"{_name(atoms)}: it is periodic along an axis that has no cell vector")
+    extent = max(np.ptp(atoms.positions, axis=0).max(), atoms.cell.lengths().max())
+    if extent > _LARGEST_EXTENT:
+        raise ValueError(f"{_name(atoms)}: it extends over {extent:.3g} Å, more than {_LARGEST_EXTENT:g} Å")
 
 
 def diffraction_patterns(atoms: Atoms, geometry: DiffractionGeometry = DiffractionGeometry()) -> np.ndarray:

@@ -58,6 +58,7 @@ def execute(script: Path, profile: str) -> Path:
                 values,
                 cwd=script.parent,
                 progress_bar=False,
+                extra_arguments=["--IPKernelApp.log_level=40"],  # errors only
                 stdout_file=sys.stdout,
                 stderr_file=sys.stderr,
             )

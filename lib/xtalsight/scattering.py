@@ -90,7 +90,7 @@ def intensity(positions, scattering_vectors, groups, form_factors) -> np.ndarray
     Returns
     -------
     ndarray, shape (n_vectors,), float32
-        Within 5e-6 of the maximum of the float64 sum for a few hundred atoms.
+        Within 1e-5 of the maximum of the float64 sum for crystals of some hundred atoms.
     """
     order = np.argsort(groups, kind="stable")
     ends = np.cumsum(np.bincount(groups, minlength=len(form_factors)))

@@ -1,0 +1,83 @@
+# The study from structures to figures. `make` alone prints this help.
+#
+#   make all          run every notebook at the paper's scale and write figures/ and the numbers of README.md
+#   make smoke        run every notebook at a small scale, into build/smoke only
+#   make test         run the tests, the notebooks at small scale among them
+#   make lab          open the notebooks in JupyterLab
+#   make bench        measure speed: fingerprint against a plain sum, training against the matrix product
+#   make env          make the environment in .venv from requirements.txt (the others do it where it is missing)
+#   make sync         write the paired .ipynb of every script; make check-sync only compares
+#   make lock         resolve pyproject.toml into requirements.txt again (needs uv)
+#   make clean        remove build/; figures/ and .venv stay
+#
+# PROFILE=full|smoke chooses the scale of `make all`. PYTHON=python3.12 chooses the interpreter of the environment.
+
+PROFILE ?= full
+BUILD := build/$(PROFILE)
+PY := .venv/bin/python
+ENV := .venv/.complete
+ifeq ($(CONDA_DEFAULT_ENV),xtalsight) # made from environment.yml
+PY := python
+ENV :=
+endif
+SCRIPTS := $(sort $(wildcard notebooks/[0-9]*.py))
+EXECUTED := $(SCRIPTS:notebooks/%.py=$(BUILD)/%.ipynb)
+COMMON := $(wildcard lib/xtalsight/*.py) notebooks/profiles.yaml notebooks/matplotlibrc $(ENV)
+
+.PHONY: help all smoke test lab bench env sync check-sync lock clean
+.DELETE_ON_ERROR:
+
+help:
+	@sed -n 's/^# \{0,1\}//p; /^$$/q' Makefile
+
+all: $(EXECUTED)
+
+smoke:
+	@$(MAKE) --no-print-directory all PROFILE=smoke
+
+# A notebook runs again when its script, the library, the parameters or an earlier notebook that it reads has changed.
+$(BUILD)/%.ipynb: notebooks/%.py $(COMMON)
+	@$(PY) -m xtalsight.run $< --profile $(PROFILE)
+
+$(BUILD)/02_diffraction_fingerprints.ipynb: $(BUILD)/01_crystal_structures.ipynb
+$(BUILD)/04_cnn_training.ipynb: $(BUILD)/02_diffraction_fingerprints.ipynb
+$(BUILD)/99_report.ipynb: $(filter-out $(BUILD)/99_report.ipynb,$(EXECUTED))
+
+test: $(ENV)
+	@$(PY) -m pytest
+
+lab: $(ENV)
+	@$(PY) -m jupyterlab --notebook-dir=notebooks
+
+bench: $(ENV)
+	@$(PY) -m xtalsight.bench
+
+sync: $(ENV)
+	@$(PY) -m xtalsight.pairing
+
+check-sync: $(ENV)
+	@$(PY) -m xtalsight.pairing --check
+
+env: $(ENV)
+
+# The first interpreter that fits; with uv, one that uv finds if there is none.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$python && break; done)
+
+$(ENV): requirements.txt pyproject.toml
+	@set -e; if command -v uv >/dev/null; then \
+		uv venv --quiet --clear --python "$(or $(PYTHON),>=3.11,<3.14)" .venv; \
+		VIRTUAL_ENV=.venv uv pip install --require-hashes -r requirements.txt; \
+		VIRTUAL_ENV=.venv uv pip install --quiet --no-deps --no-build-isolation -e .; \
+	elif [ -n "$(PYTHON)" ]; then \
+		$(PYTHON) -m venv --clear .venv; \
+		.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt; \
+		.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
+	else echo "xtalsight needs Python 3.11, 3.12 or 3.13 (or uv): set PYTHON=/path/to/python" >&2; exit 1; fi
+	@touch $@
+
+lock:
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras --no-header pyproject.toml -o requirements.txt
+
+clean:
+	rm -rf build

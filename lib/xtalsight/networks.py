@@ -1,0 +1,258 @@
+"""The convolutional networks: Table 1 of the paper, the report's variant of it, and a compact one."""
+
+import inspect
+import os
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # must be set before TensorFlow is imported
+
+import joblib
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from keras import layers
+from tqdm import tqdm
+
+from xtalsight.crystals import CLASSES
+from xtalsight.store import load_table, replacing, save_table
+
+tf.get_logger().setLevel("ERROR")
+
+IMAGE_SHAPE = (64, 64, 3)
+
+
+def make_reproducible(seed: int, threads: int = 2):
+    """Seed everything, fix the number of threads and ask TensorFlow for deterministic kernels.
+
+    Results differ between numbers of threads, so the number is part of an experiment. Call it before TensorFlow runs
+    anything: a later change of the number of threads is refused with a RuntimeError.
+    """
+    keras.utils.set_random_seed(seed)
+    if tf.config.threading.get_intra_op_parallelism_threads() != threads:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    tf.config.experimental.enable_op_determinism()
+
+
+def table_1_network(variant: str = "paper", seed: int = 0) -> keras.Model:
+    """Build the convolutional network of Table 1.
+
+    Six 7x7 'same' convolutions of 32, 32, 16, 16, 8, 8 filters, 2x2 max pooling after the second and the fourth, a dense
+    layer of 128, batch normalisation, softmax over the seven classes.
+
+    Parameters
+    ----------
+    variant : {"paper", "report"}
+        "paper": ReLU everywhere, orthogonal convolution kernels, 25 % dropout before the dense layer (Ziletti et al. 2018).
+        "report": no activation but the softmax, dropout after the dense layer, Keras' default kernels (CH5650).
+    seed : int
+        Seed of the initial weights and of the dropout.
+
+    Returns
+    -------
+    keras.Model
+        Uncompiled; input (n, 64, 64, 3), output (n, 7) class probabilities.
+
+    Raises
+    ------
+    ValueError
+        No such variant.
+    """
+    if variant not in ("paper", "report"):
+        raise ValueError(f"{variant=} must be 'paper' or 'report'")
+    paper = variant == "paper"
+    keras.utils.set_random_seed(seed)
+    activation = "relu" if paper else None
+    x = inputs = keras.Input(IMAGE_SHAPE, name="fingerprint")
+    for i, filters in enumerate((32, 32, 16, 16, 8, 8), start=1):
+        initializer = keras.initializers.Orthogonal(seed=seed + i) if paper else "glorot_uniform"
+        x = layers.Conv2D(
+            filters, 7, padding="same", activation=activation, kernel_initializer=initializer, name=f"convolution_{i}"
+        )(x)
+        if i in (2, 4):
+            x = layers.MaxPooling2D(2, name=f"max_pooling_{i // 2}")(x)
+    if paper:
+        x = layers.Dropout(0.25, seed=seed, name="dropout")(x)
+    x = layers.Flatten(name="flatten")(x)
+    x = layers.Dense(128, activation=activation, name="dense")(x)
+    if not paper:
+        x = layers.Dropout(0.25, seed=seed, name="dropout")(x)
+    x = layers.BatchNormalization(name="batch_normalization")(x)
+    outputs = layers.Dense(len(CLASSES), activation="softmax", name="probabilities")(x)
+    return keras.Model(inputs, outputs, name=f"table_1_{variant}")
+
+
+def compact_network(seed: int = 0) -> keras.Model:
+    """Build a small network: four strided 3x3 convolutions of 16, 32, 48, 64 filters, each with batch normalisation.
+
+    Returns
+    -------
+    keras.Model
+        Uncompiled; input (n, 64, 64, 3), output (n, 7) class probabilities; fewer than 60,000 parameters.
+    """
+    keras.utils.set_random_seed(seed)
+    x = inputs = keras.Input(IMAGE_SHAPE, name="fingerprint")
+    for i, filters in enumerate((16, 32, 48, 64), start=1):
+        x = layers.Conv2D(filters, 3, strides=2, padding="same", use_bias=False, name=f"convolution_{i}")(x)
+        # The averages that inference uses must settle within an epoch of some 150 steps.
+        x = layers.BatchNormalization(momentum=0.9, name=f"batch_normalization_{i}")(x)
+        x = layers.ReLU(name=f"relu_{i}")(x)
+    x = layers.Flatten(name="flatten")(x)
+    outputs = layers.Dense(len(CLASSES), activation="softmax", name="probabilities")(x)
+    return keras.Model(inputs, outputs, name="compact")
+
+
+def layer_table(model: keras.Model) -> pd.DataFrame:
+    """List the layers of a model with kernel, output shape, activation and number of parameters, one row each."""
+    return pd.DataFrame(
+        {
+            "layer": layer.name,
+            "type": type(layer).__name__,
+            "kernel": "×".join(map(str, getattr(layer, "kernel_size", getattr(layer, "pool_size", ())))),
+            "output": "×".join(map(str, layer.output.shape[1:])),
+            "activation": getattr(getattr(layer, "activation", None), "__name__", ""),
+            "parameters": layer.count_params(),
+        }
+        for layer in model.layers
+    )
+
+
+def training_operations(model: keras.Model) -> float:
+    """Count the floating-point operations of training on one image.
+
+    Two for each multiply-add of the convolutions and dense layers; each of these is done forward, for the gradient of its
+    kernel and, but in the first layer, for the gradient of its input. Everything else is left out.
+    """
+    total = 0
+    first = True
+    for layer in model.layers:
+        if isinstance(layer, (layers.Conv2D, layers.Dense)):
+            positions = np.prod(layer.output.shape[1:-1])
+            total += 2 * positions * np.prod(layer.kernel.shape) * (2 if first else 3)
+            first = False
+    return float(total)
+
+
+def matrix_product_peak(size: int = 2048, repeats: int = 20) -> float:
+    """Measure the operations per second of TensorFlow's float32 matrix product: the best of `repeats`."""
+    a = tf.random.stateless_uniform((size, size), seed=(0, 0))
+    best = np.inf
+    for _ in range(repeats):
+        start = time.perf_counter()
+        tf.linalg.matmul(a, a).numpy()
+        best = min(best, time.perf_counter() - start)
+    return 2 * size**3 / best
+
+
+def train(
+    model: keras.Model,
+    images: np.ndarray,
+    labels: np.ndarray,
+    *,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    seed: int,
+    folder,
+    validation: tuple[np.ndarray, np.ndarray] | None = None,
+) -> tuple[keras.Model, pd.DataFrame]:
+    """Train with Adam and categorical cross-entropy; go on where an interrupted training stopped.
+
+    After each epoch the model and its history are saved in `folder`. Called again with the same arguments, it goes on after
+    the last epoch saved and ends with the same weights, because the order of the images in an epoch depends on `seed` and
+    the epoch alone.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Uncompiled.
+    images : ndarray, shape (n, 64, 64, 3), float32
+    labels : ndarray of int, shape (n,)
+    epochs, batch_size : int
+    learning_rate : float
+    seed : int
+        Seed of the order of the images.
+    folder : path
+        Where the trainings are kept, each under a name made from the arguments.
+    validation : tuple (images, labels), optional
+        Scored after each epoch, never trained on.
+
+    Returns
+    -------
+    model : keras.Model
+        The trained model.
+    history : DataFrame
+        One row an epoch: ``epoch, loss, accuracy, val_loss, val_accuracy, seconds`` (of training, validation left out).
+        Accuracy is the fraction of images given the right class.
+
+    Raises
+    ------
+    ValueError
+        Shapes do not fit.
+    """
+    images, labels = _check(images, labels)
+    # A sample of the pixels tells data sets apart; to hash them all would take longer than an epoch of a small network.
+    identity = joblib.hash(
+        [inspect.getsource(sys.modules[__name__]), model.to_json(), model.get_weights(), len(images), images[::37], labels,
+         batch_size, learning_rate, seed, None if validation is None else validation[1]]
+    )  # fmt: skip
+    saved, log = (Path(folder) / f"{model.name}-{identity[:12]}{ending}" for ending in (".keras", ".csv"))
+    steps = -(-len(images) // batch_size)
+    history, done = [], 0
+    if saved.exists():
+        model = keras.models.load_model(saved)
+        done = int(model.optimizer.iterations) // steps
+        history = load_table(log).to_dict("records")[:done]
+    else:
+        model.compile(
+            keras.optimizers.Adam(learning_rate),
+            "sparse_categorical_crossentropy",
+            metrics=["sparse_categorical_accuracy"],
+        )
+    x, y = tf.constant(images), tf.constant(labels)
+
+    def gather(rows):
+        return tf.gather(x, rows), tf.gather(y, rows)
+
+    with tqdm(total=epochs * steps, initial=done * steps, desc=model.name, unit=" steps", mininterval=1) as progress:
+        for epoch in range(done, epochs):
+            order = np.random.default_rng([seed, epoch]).permutation(len(images))
+            batches = tf.data.Dataset.from_tensor_slices(order).batch(batch_size).map(gather).prefetch(2)
+            start = time.perf_counter()
+            result = model.fit(batches, shuffle=False, verbose=0, callbacks=[_progress(progress)])
+            row = {
+                "epoch": epoch + 1,
+                "seconds": time.perf_counter() - start,
+                "loss": result.history["loss"][0],
+                "accuracy": result.history["sparse_categorical_accuracy"][0],
+            }
+            if validation is not None:
+                row["val_loss"], row["val_accuracy"] = model.evaluate(*validation, batch_size=256, verbose=0)
+            history.append(row)
+            progress.set_postfix_str(", ".join(f"{k} {v:.4g}" for k, v in row.items() if k not in ("epoch", "seconds")))
+            # The history first: rows beyond the epochs of the saved model are ignored.
+            save_table(log, pd.DataFrame(history))
+            with replacing(saved) as temporary:
+                model.save(temporary)
+    return model, pd.DataFrame(history)[:epochs]
+
+
+def _progress(bar):
+    return keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: bar.update())
+
+
+def _check(images, labels):
+    images, labels = np.asarray(images, np.float32), np.asarray(labels)
+    if images.ndim != 4 or images.shape[1:] != IMAGE_SHAPE:
+        raise ValueError(f"{images.shape=} must be (n, 64, 64, 3)")
+    if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"{labels.shape=} of {labels.dtype=} must be ({len(images)},) integers")
+    return images, labels
+
+
+def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Return class probabilities (n, 7) of fingerprints (n, 64, 64, 3)."""
+    return model.predict(images, batch_size=256, verbose=0)

@@ -1,0 +1,98 @@
+"""Collect what the notebooks wrote: numbers, figures, tables, and the numbers in texts."""
+
+import hashlib
+import re
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from xtalsight.profiles import parameters
+from xtalsight.store import load_json, replacing, save_json
+
+_PACKAGES = (
+    "ase",
+    "gemmi",
+    "keras",
+    "numba",
+    "numpy",
+    "scikit-learn",
+    "scipy",
+    "spglib",
+    "tensorflow",
+    "vesin",
+    "zarr",
+)
+_MARK = re.compile(r"(<!--=(?P<key>[\w.+-]+)(?::(?P<format>[^>]*?))?-->)(?P<value>.*?)(<!--/-->)")
+
+
+def fill_numbers(text: str, results: dict) -> str:
+    """Put results into the marked places of a Markdown text.
+
+    A place is marked by comments that a reader does not see: ``<!--=cnn.pristine.accuracy:.2%-->99.9 %<!--/-->``. What stands
+    between them is replaced by the result, in the given format of Python (``:.2%``; none prints the number as it is).
+
+    Raises
+    ------
+    KeyError
+        A result is not there, though there are results.
+    """
+    if not results:
+        return text
+
+    def value(mark):
+        if mark["key"] not in results:
+            raise KeyError(f"the text asks for {mark['key']!r}, which no notebook wrote")
+        return f"{mark[1]}{format(results[mark['key']], mark['format'] or '')}{mark[5]}"
+
+    return _MARK.sub(value, text)
+
+
+def collect_results(folder: Path) -> dict:
+    """Merge the numbers of all notebooks of a profile, sorted by key.
+
+    Raises
+    ------
+    ValueError
+        Two notebooks wrote the same key.
+    """
+    merged = {}
+    for file in sorted(Path(folder, "results").glob("*.json")):
+        results = load_json(file)
+        if twice := merged.keys() & results.keys():
+            raise ValueError(f"{file.name}: {sorted(twice)} were written by an earlier notebook, too")
+        merged |= results
+    return dict(sorted(merged.items()))
+
+
+def publish(folder: Path, target: Path, profile: str, results: dict):
+    """Copy figures and tables of a profile to `target`, with ``results.json`` and ``manifest.json``.
+
+    The manifest names for each figure and table the notebook that made it, its checksum, and the versions and parameters
+    with which it was made. Figures and tables in `target` that no notebook makes any more are removed.
+    """
+    files = sorted(Path(folder, "figures").glob("*/*.*"))
+    target.mkdir(parents=True, exist_ok=True)
+    for old in {*target.glob("fig_*.png"), *target.glob("table_*.md")} - {target / file.name for file in files}:
+        old.unlink()
+    for file in files:
+        with replacing(target / file.name) as temporary:
+            shutil.copyfile(file, temporary)
+    notebooks = sorted({file.parent.name for file in files})
+    manifest = {
+        "profile": profile,
+        "versions": {name: _version(name) for name in _PACKAGES},
+        "parameters": {name: parameters(name, profile) for name in notebooks},
+        "files": {
+            file.name: {"notebook": file.parent.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+            for file in files
+        },
+    }
+    save_json(target / "manifest.json", manifest)
+    save_json(target / "results.json", results)
+
+
+def _version(package):
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return version(f"{package}-cpu")  # TensorFlow's package without GPU code

@@ -1,0 +1,70 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # What came out?
+#
+# **In:** the numbers, figures and tables of all notebooks. **Out:** one file of numbers, the folder of figures with a manifest that names
+# the notebook behind each, and the README with its numbers brought up to date.
+#
+# **Time:** seconds. Only the full profile writes to `figures/` and `README.md`; the small one writes below `build/`.
+
+# %%
+import pandas as pd
+from IPython.display import Image, display
+
+from xtalsight import report, store
+from xtalsight.profiles import Run, root
+
+# %% [markdown]
+# ## Parameters
+
+# %% tags=["parameters"]
+profile = "smoke"  # where results come from: build/<profile>
+
+# %%
+run = Run("99_report", profile)
+target = root() / "figures" if profile == "full" else run.folder / "report"
+
+# %% [markdown]
+# ## Numbers
+
+# %%
+results = report.collect_results(run.folder)
+notebooks = [key for key in results if key.startswith("time.") and key.split(".")[1][:2].isdigit()]
+results |= {key.replace(".seconds", ".minutes"): results[key] / 60 for key in notebooks}
+results["time.all.minutes"] = sum(results[key] for key in notebooks) / 60
+pd.Series(results).to_frame("value")
+
+# %% [markdown]
+# ## Figures and tables
+
+# %%
+report.publish(run.folder, target, profile, results)
+manifest = store.load_json(target / "manifest.json")
+pd.Series({name: entry["notebook"] for name, entry in manifest["files"].items()}).to_frame("made by")
+
+# %%
+for figure in sorted(target.glob("fig_*.png")):
+    display(figure.name, Image(figure, width=600))
+
+# %% [markdown]
+# ## README
+#
+# The README marks the places of its numbers; each takes the result of that name. A number that no notebook wrote is an error.
+
+# %%
+readme = root() / "README.md"
+text = report.fill_numbers(readme.read_text(), results)
+with store.replacing((root() if profile == "full" else target) / "README.md") as temporary:
+    temporary.write_text(text)
+
+# %% [markdown]
+# ## Summary
+#
+# - Every number in the README comes from `figures/results.json`, every figure from a notebook named in `figures/manifest.json`.
