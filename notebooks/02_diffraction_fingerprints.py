@@ -106,7 +106,7 @@ patterns = diffraction_patterns(crystals.build_crystal(bcc))
 patterns.shape, patterns.dtype
 
 # %%
-figure, axes = plt.subplots(1, 6, figsize=(9, 2))
+figure, axes = plt.subplots(1, 6, figsize=(9, 1.8))
 for ax, pattern, title in zip(axes, patterns, ["x −45°", "x +45°", "y −45°", "y +45°", "z −45°", "z +45°"]):
     plots.draw_fingerprint(np.stack([pattern / patterns.max()] * 3, axis=-1), ax, channel=0)
     ax.set(title=title, xlabel="", ylabel="", xticks=[], yticks=[])
@@ -122,7 +122,7 @@ tetragonal = recipes["pristine"].query("prototype == 'bct_in'")
 example[1] = tetragonal.loc[tetragonal.c_over_a.idxmax()].to_dict()  # the same cells as in notebook 01
 
 # %%
-figure, axes = plt.subplots(1, len(CLASSES), figsize=(9, 1.9))
+figure, axes = plt.subplots(1, len(CLASSES), figsize=(9, 1.6))
 for label, ax in enumerate(axes):
     plots.draw_fingerprint(fingerprint(crystals.build_crystal(example[label])), ax)
     ax.set_title(CLASSES[label], color=plots.CLASS_COLORS[label])

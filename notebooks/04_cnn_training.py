@@ -312,15 +312,16 @@ for name in images:
 
 # %%
 is_compact = score.network == "compact"
+slowest = float(score[is_compact].seconds_to_all_right.max()) if score[is_compact].seconds_to_all_right.notna().all() else None
 run.save_results(
-    {key: float(value) for key, value in results.items() if np.isfinite(value)}
+    {key: float(value) if np.isfinite(value) else None for key, value in results.items()}
     | {
         "cnn.errors": len(wrong),
         "cnn.table_1.parameters": table_1.count_params(),
         "cnn.compact.parameters": compact.count_params(),
         "cnn.compact.trainings": int(is_compact.sum()),
         "cnn.compact.trainings_all_right": int((score[is_compact]["all.vacancies_25.accuracy"] == 1).sum()),
-        "cnn.compact.seconds_to_all_right.max": float(score[is_compact].seconds_to_all_right.max(skipna=False)),
+        "cnn.compact.seconds_to_all_right.max": slowest,
         "cnn.compact.seconds.max": float(score[is_compact].seconds.max()),
         "cnn.table_1.time_over_arithmetic": measured / (operations / peak),
         "cnn.machine.gigaflops": peak / 1e9,

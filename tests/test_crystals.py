@@ -8,6 +8,7 @@ from ase.collections import dcdft
 from ase.geometry import get_distances
 from ase.neighborlist import neighbor_list
 from scipy.spatial.transform import Rotation
+
 from xtalsight.crystals import (
     CLASSES,
     PROTOTYPES,

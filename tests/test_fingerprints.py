@@ -6,6 +6,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
 from scipy.spatial.transform import Rotation
+
 from xtalsight.crystals import PROTOTYPES, build_crystal, make_recipes
 from xtalsight.fingerprints import (
     ORIENTATIONS,

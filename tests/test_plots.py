@@ -8,6 +8,7 @@ import pytest
 from ase.build import bulk
 from matplotlib import pyplot as plt
 from matplotlib.patches import Rectangle
+
 from xtalsight import plots
 from xtalsight.crystals import CLASSES
 from xtalsight.fingerprints import DiffractionGeometry

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from ase.build import bulk
+
 from xtalsight.scattering import amplitude, form_factor, intensity
 
 SEED = 1912

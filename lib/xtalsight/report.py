@@ -29,7 +29,8 @@ def fill_numbers(text: str, results: dict) -> str:
     """Put results into the marked places of a Markdown text.
 
     A place is marked by comments that a reader does not see: ``<!--=cnn.pristine.accuracy:.2%-->99.9 %<!--/-->``. What stands
-    between them is replaced by the result, in the given format of Python (``:.2%``; none prints the number as it is).
+    between them is replaced by the result, in the given format of Python (``:.2%``; none prints the number as it is). A result of None,
+    a goal that was not reached, shows as a dash.
 
     Raises
     ------
@@ -42,7 +43,8 @@ def fill_numbers(text: str, results: dict) -> str:
     def value(mark):
         if mark["key"] not in results:
             raise KeyError(f"the text asks for {mark['key']!r}, which no notebook wrote")
-        return f"{mark[1]}{format(results[mark['key']], mark['format'] or '')}{mark[5]}"
+        result = results[mark["key"]]
+        return f"{mark[1]}{'–' if result is None else format(result, mark['format'] or '')}{mark[5]}"
 
     return _MARK.sub(value, text)
 

@@ -1,0 +1,56 @@
+"""Measure speed as ratios within one run: ``python -m xtalsight.bench``. Not a test: it says how fast, not whether right."""
+
+import time
+
+import numpy as np
+
+from xtalsight import networks
+from xtalsight.crystals import build_crystal, make_recipes
+from xtalsight.fingerprints import diffraction_patterns, diffraction_patterns_direct, length_scale
+
+THREADS = 2
+BATCH = 32
+
+
+def seconds(function, repeats):
+    """Return the median time of `repeats` calls, after one that is not counted."""
+    function()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+def bench_fingerprint():
+    atoms = build_crystal(make_recipes({"fcc": 1}, 0).iloc[0])
+    scale = seconds(lambda: length_scale(atoms), 300)
+    both = seconds(lambda: diffraction_patterns(atoms), 300)
+    direct = seconds(lambda: diffraction_patterns_direct(atoms), 5) - scale
+    fast = both - scale
+    print(f"six patterns of {len(atoms)} atoms, one core")
+    print(f"  float64 sum in NumPy  {1e3 * direct:8.2f} ms")
+    print(f"  this library          {1e3 * fast:8.2f} ms    {direct / fast:.0f} times as fast (goal: 1 ms, 150 times)")
+    print(f"  length scale          {1e3 * scale:8.2f} ms    {scale / fast:.2f} of it (goal: below 1)")
+
+
+def bench_training():
+    networks.make_reproducible(0, THREADS)
+    model = networks.table_1_network()
+    model.compile("adam", "sparse_categorical_crossentropy")
+    rng = np.random.default_rng(0)
+    images = rng.uniform(size=(BATCH, *networks.IMAGE_SHAPE)).astype(np.float32)
+    labels = rng.integers(7, size=BATCH)
+    step = seconds(lambda: model.train_on_batch(images, labels), 15)
+    peak = networks.matrix_product_peak()
+    arithmetic = BATCH * networks.training_operations(model) / peak
+    print(f"\nTable 1 network, batch of {BATCH}, {THREADS} threads")
+    print(f"  matrix product        {peak / 1e9:8.0f} Gflop/s")
+    print(f"  its arithmetic needs  {1e3 * arithmetic:8.0f} ms a step")
+    print(f"  training              {1e3 * step:8.0f} ms a step    {step / arithmetic:.2f} times the arithmetic (goal: 1.25)")
+
+
+if __name__ == "__main__":
+    bench_fingerprint()
+    bench_training()

@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+
+from xtalsight import dataset
+from xtalsight.crystals import build_crystal, make_recipes
+from xtalsight.dataset import read_fingerprints, write_fingerprints
+from xtalsight.fingerprints import DiffractionGeometry
+
+GEOMETRY = DiffractionGeometry(n_pixels=16)
+COUNTS = {"fcc": 3, "bcc": 3, "hcp": 4}
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch):
+    monkeypatch.setattr(dataset, "CHUNK", 4)
+
+
+@pytest.fixture
+def recipes():
+    return make_recipes(COUNTS, 7)
+
+
+def written(recipes, path, n_jobs=1, **options):
+    failures = write_fingerprints({path: recipes}, GEOMETRY, n_jobs, **options)
+    assert failures.empty
+    return read_fingerprints(path)
+
+
+def test_jobs_and_order_change_nothing(recipes, tmp_path):
+    one = written(recipes, tmp_path / "one.zarr")
+    two = written(recipes[::-1], tmp_path / "two.zarr", n_jobs=2)
+    assert np.array_equal(one, two[::-1])
+
+
+def test_tables_together_equal_tables_apart(recipes, tmp_path):
+    defective = make_recipes(COUNTS, 7, 0.25)
+    together = {tmp_path / "a.zarr": recipes, tmp_path / "b.zarr": defective[:5]}
+    write_fingerprints(together, GEOMETRY, 1)
+    assert np.array_equal(read_fingerprints(tmp_path / "a.zarr"), written(recipes, tmp_path / "c.zarr"))
+    assert np.array_equal(read_fingerprints(tmp_path / "b.zarr"), written(defective, tmp_path / "d.zarr")[:5])
+
+
+def test_the_defective_set_is_not_the_pristine_set(recipes, tmp_path):
+    # The published "25 % vacancies" set is, as coded, the pristine one.
+    defective = written(make_recipes(COUNTS, 7, 0.25), tmp_path / "defective.zarr")
+    difference = np.abs(defective - written(recipes, tmp_path / "pristine.zarr")).max(axis=(1, 2, 3))
+    assert (difference > 1e-3).all()
+
+
+def test_a_missing_chunk_alone_is_computed_again(recipes, tmp_path):
+    path = tmp_path / "a.zarr"
+    first = written(recipes, path)
+    chunk = dataset._chunk(path, 4)
+    chunk.unlink()
+    built = []
+    again = written(recipes, path, build=_counting(built))
+    assert built == recipes.id[4:8].tolist()
+    assert np.array_equal(first, again)
+
+
+def _counting(built):
+    def build(recipe):
+        built.append(recipe["id"])
+        return build_crystal(recipe)
+
+    # The identity of the data set holds the name of the builder: this one builds the same.
+    build.__qualname__ = build_crystal.__qualname__
+    return build
+
+
+def test_interrupted_and_resumed_equals_uninterrupted(recipes, tmp_path):
+    def interrupted(recipe):
+        if recipe["id"] == recipes.id[6]:
+            raise KeyboardInterrupt
+        return build_crystal(recipe)
+
+    interrupted.__qualname__ = build_crystal.__qualname__
+    with pytest.raises(KeyboardInterrupt):
+        write_fingerprints({tmp_path / "a.zarr": recipes}, GEOMETRY, 1, interrupted)
+    built = []
+    resumed = written(recipes, tmp_path / "a.zarr", build=_counting(built))
+    assert recipes.id[0] not in built
+    assert np.array_equal(resumed, written(recipes, tmp_path / "b.zarr"))
+
+
+def test_other_recipes_start_anew(recipes, tmp_path):
+    written(recipes, tmp_path / "a.zarr")
+    other = make_recipes(COUNTS, 8)
+    assert np.array_equal(written(other, tmp_path / "a.zarr"), written(other, tmp_path / "b.zarr"))
+
+
+def test_bad_structures_are_listed_and_the_rest_is_kept(recipes, tmp_path):
+    def build(recipe):
+        atoms = build_crystal(recipe)
+        if recipe["id"] == recipes.id[5]:
+            atoms.positions[0] = np.nan
+        return atoms
+
+    path = tmp_path / "a.zarr"
+    failures = write_fingerprints({path: recipes}, GEOMETRY, 1, build)
+    assert failures.row.tolist() == [5]
+    assert build_crystal(recipes.iloc[5]).info["name"] in failures.error[0]
+    images = read_fingerprints(path)
+    assert np.isnan(images[5]).all()
+    assert np.isfinite(np.delete(images, 5, axis=0)).all()
+    # A second call computes nothing and still tells.
+    assert write_fingerprints({path: recipes}, GEOMETRY, 1, build).equals(failures)
+
+
+def test_reading_what_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match="run the notebook"):
+        read_fingerprints(tmp_path / "none.zarr")

@@ -1,0 +1,56 @@
+"""One source for the versions: pyproject.toml says what is needed, requirements.txt pins it, all else uses the pins."""
+
+import re
+import tomllib
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+from xtalsight.profiles import root
+
+PROJECT = tomllib.loads((root() / "pyproject.toml").read_text())["project"]
+LOCK = (root() / "requirements.txt").read_text()
+PINS = [Requirement(re.sub(r"\s*\\$", "", line)) for line in LOCK.splitlines() if re.match(r"\w", line)]
+LINUX = {"sys_platform": "linux", "platform_machine": "x86_64", "platform_system": "Linux"}
+MAC = {"sys_platform": "darwin", "platform_machine": "arm64", "platform_system": "Darwin"}
+ARM = {"sys_platform": "linux", "platform_machine": "aarch64", "platform_system": "Linux"}
+
+
+def machine(platform, python):
+    return platform | {"python_version": python, "python_full_version": f"{python}.0"}
+
+
+def pins(environment):
+    return {p.name: p for p in PINS if p.marker is None or p.marker.evaluate(environment)}
+
+
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
+@pytest.mark.parametrize("platform", [LINUX, MAC, ARM], ids=["linux", "mac", "arm"])
+def test_the_lock_holds_all_that_the_project_asks_for(platform, python):
+    environment = machine(platform, python)
+    asked = [*PROJECT["dependencies"], *sum(PROJECT["optional-dependencies"].values(), [])]
+    locked = pins(environment)
+    for requirement in map(Requirement, asked):
+        if requirement.marker is None or requirement.marker.evaluate(environment):
+            (version,) = locked[requirement.name].specifier
+            assert requirement.specifier.contains(version.version), requirement
+
+
+@pytest.mark.parametrize("platform", [LINUX, MAC, ARM], ids=["linux", "mac", "arm"])
+def test_one_tensorflow_only(platform):
+    found = {name for name in pins(machine(platform, "3.12")) if re.match(r"tensorflow|tf-", name)}
+    assert len(found & {"tensorflow", "tensorflow-cpu", "tf-keras"}) == 1
+
+
+def test_every_pin_has_a_hash_and_no_address():
+    assert len(re.findall(r"^\S+==.*\\\n    --hash=sha256:", LOCK, re.MULTILINE)) == len(PINS)
+    assert "://" not in LOCK
+
+
+def test_conda_gets_the_same_versions():
+    conda = yaml.safe_load((root() / "environment.yml").read_text())["dependencies"]
+    assert conda[-1] == {"pip": ["-r requirements.txt"]}
+    python, *others = conda[:-1]
+    assert python == f"python{PROJECT['requires-python']}"
+    assert not any(re.search(r"[<>=]", other) for other in others)

@@ -1,0 +1,124 @@
+import keras
+import numpy as np
+import pytest
+
+from xtalsight import networks
+from xtalsight.networks import compact_network, layer_table, table_1_network, train, training_operations
+
+RNG = np.random.default_rng(0)
+LABELS = np.arange(28) % 7
+
+
+@pytest.fixture(scope="module", autouse=True)
+def reproducible():
+    networks.make_reproducible(0)
+
+
+@pytest.fixture(scope="module")
+def images():
+    """One bright pixel block a class, and noise."""
+    images = RNG.uniform(0, 0.2, (len(LABELS), 64, 64, 3)).astype(np.float32)
+    for image, label in zip(images, LABELS, strict=True):
+        image[8 * label : 8 * label + 8] += 0.8
+    return images
+
+
+def trained(model, images, folder, **options):
+    options = {"epochs": 2, "batch_size": 10, "learning_rate": 1e-3, "seed": 3, "folder": folder} | options
+    return train(model, images, LABELS, **options)
+
+
+def weights_equal(a, b):
+    return all(np.array_equal(x, y) for x, y in zip(a.get_weights(), b.get_weights(), strict=True))
+
+
+@pytest.mark.parametrize("variant", ["paper", "report"])
+def test_table_1_has_the_published_number_of_parameters(variant):
+    assert table_1_network(variant).count_params() == 365_719
+
+
+def test_paper_and_report_differ_as_documented():
+    paper, report = (layer_table(table_1_network(v)).set_index("layer") for v in ("paper", "report"))
+    inner = [name for name in paper.index if name.startswith("convolution") or name == "dense"]
+    assert set(paper.activation[inner]) == {"relu"}
+    assert set(report.activation[inner]) == {"linear"}
+    assert paper.index.get_loc("dropout") < paper.index.get_loc("flatten")
+    assert report.index.get_loc("dropout") > report.index.get_loc("dense")
+
+
+def test_convolutions_of_the_paper_start_orthogonal():
+    for layer in table_1_network().layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            kernel = np.reshape(layer.kernel, (-1, layer.filters))
+            np.testing.assert_allclose(kernel.T @ kernel, np.eye(layer.filters), atol=1e-5)
+
+
+def test_unknown_variant():
+    with pytest.raises(ValueError, match="variant"):
+        table_1_network("resnet")
+
+
+def test_compact_network_is_small():
+    assert compact_network().count_params() <= 60_000
+
+
+def test_seed_decides_the_weights():
+    assert weights_equal(table_1_network(seed=1), table_1_network(seed=1))
+    assert not weights_equal(compact_network(1), compact_network(2))
+
+
+def test_operations_counted_by_hand():
+    inputs = keras.Input((4, 4, 2))
+    x = keras.layers.Conv2D(3, 3, padding="same")(inputs)  # 16 positions, 9 * 2 * 3 products, forward and kernel gradient
+    x = keras.layers.Dense(5)(keras.layers.Flatten()(x))  # 48 * 5 products, forward and both gradients
+    assert training_operations(keras.Model(inputs, x)) == 2 * 2 * 16 * 9 * 2 * 3 + 2 * 3 * 48 * 5
+
+
+def test_training_learns_what_is_plain_to_see(images, tmp_path):
+    model, history = trained(compact_network(), images, tmp_path, epochs=25)
+    assert history.epoch.tolist() == list(range(1, 26))
+    assert (networks.predict(model, images).argmax(axis=1) == LABELS).mean() == 1
+
+
+@pytest.mark.parametrize("network", [compact_network, table_1_network], ids=["compact", "with dropout"])
+def test_resumed_training_equals_uninterrupted(network, images, tmp_path):
+    whole, history = trained(network(), images, tmp_path / "whole")
+    trained(network(), images, tmp_path / "parts", epochs=1)
+    resumed, resumed_history = trained(network(), images, tmp_path / "parts")
+    assert weights_equal(whole, resumed)
+    assert np.array_equal(history.loss, resumed_history.loss)
+
+
+def test_finished_training_is_not_repeated(images, tmp_path):
+    _, first = trained(compact_network(), images, tmp_path)
+    _, again = trained(compact_network(), images, tmp_path)
+    assert first.equals(again)  # the measured seconds, too
+
+
+def test_another_seed_is_another_training(images, tmp_path):
+    a, _ = trained(compact_network(), images, tmp_path)
+    b, _ = trained(compact_network(), images, tmp_path, seed=4)
+    assert not weights_equal(a, b)
+
+
+def test_validation_is_not_trained_on(images, tmp_path):
+    plain, _ = trained(compact_network(), images, tmp_path / "a")
+    wrong = (images, (LABELS + 1) % 7)
+    validated, history = trained(compact_network(), images, tmp_path / "b", validation=wrong)
+    assert weights_equal(plain, validated)
+    assert {"val_loss", "val_accuracy"} <= set(history)
+
+
+@pytest.mark.parametrize(
+    "images, labels, message",
+    [
+        (np.zeros((4, 3, 64, 64)), np.zeros(4, int), r"must be \(n, 64, 64, 3\)"),
+        (np.zeros((64, 64, 3)), np.zeros(64, int), r"must be \(n, 64, 64, 3\)"),
+        (np.zeros((4, 64, 64, 3)), np.zeros(5, int), "labels.shape"),
+        (np.zeros((4, 64, 64, 3)), np.zeros((4, 7), int), "labels.shape"),
+        (np.zeros((4, 64, 64, 3)), np.zeros(4), "integers"),
+    ],
+)
+def test_wrong_input(images, labels, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        train(compact_network(), images, labels, epochs=1, batch_size=2, learning_rate=1e-3, seed=0, folder=tmp_path)

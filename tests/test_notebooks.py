@@ -1,0 +1,110 @@
+"""The notebooks run at small scale, through make, as a reader would run them."""
+
+import ast
+import os
+import re
+import subprocess
+
+import jupytext
+import nbformat
+import pytest
+import yaml
+
+from xtalsight.pairing import paired
+from xtalsight.profiles import PROFILES, root
+from xtalsight.store import load_json
+
+SCRIPTS = sorted((root() / "notebooks").glob("[0-9]*.py"))
+SMOKE = root() / "build" / "smoke"
+each_script = pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: p.stem)
+
+
+def make(*arguments):
+    """Run make as on the command line, not as a part of the make that may run these tests."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
+    return subprocess.run(["make", *arguments], cwd=root(), capture_output=True, text=True, env=environment)
+
+
+@pytest.fixture(scope="module")
+def smoke():
+    published = {p: p.read_bytes() for p in (root() / "figures").iterdir()}
+    finished = make("smoke")
+    assert finished.returncode == 0, finished.stdout[-3000:] + finished.stderr[-5000:]
+    assert published == {p: p.read_bytes() for p in (root() / "figures").iterdir()}, "smoke changed figures/"
+
+
+@each_script
+def test_notebook_runs(script, smoke):
+    notebook = nbformat.read(SMOKE / f"{script.stem}.ipynb", 4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(cell.execution_count for cell in code if cell.source)
+    assert not any(output.output_type == "error" for cell in code for output in cell.outputs)
+
+
+def test_make_has_nothing_to_do_a_second_time(smoke):
+    assert make("all", "--question", "PROFILE=smoke").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "changed, rerun",
+    [
+        ("02_diffraction_fingerprints", ["02_diffraction_fingerprints", "04_cnn_training", "99_report"]),
+        ("04_cnn_training", ["04_cnn_training", "99_report"]),
+        ("99_report", ["99_report"]),
+    ],
+)
+def test_a_changed_notebook_reruns_what_depends_on_it(changed, rerun, smoke):
+    plan = make("all", "--dry-run", "PROFILE=smoke", f"--what-if=notebooks/{changed}.py").stdout
+    assert re.findall(r"notebooks/(\w+)\.py", plan) == rerun
+
+
+def test_small_run_gets_the_physics_right(smoke):
+    results = load_json(SMOKE / "report" / "results.json")
+    assert results["crystals.space_group_right"] == 1
+    assert results["crystals.rotation_left_angstrom"] < 1e-9
+    assert results["fingerprints.reference.largest_difference"] <= 1e-5
+    assert results["fingerprints.failures"] == 0
+    assert results["fingerprints.outside_ring"] == 0
+
+
+@each_script
+def test_script_and_notebook_agree(script):
+    assert script.with_suffix(".ipynb").read_text() == paired(script.read_text()), "run `make sync`"
+
+
+@each_script
+def test_script_survives_the_round_trip(script):
+    notebook = nbformat.read(script.with_suffix(".ipynb"), 4)
+    assert jupytext.writes(notebook, fmt="py:percent").split("# ---\n", 2)[2] == script.read_text().split("# ---\n", 2)[2]
+
+
+def test_profiles_set_parameters_that_exist():
+    profiles = yaml.safe_load((root() / "notebooks" / "profiles.yaml").read_text())
+    assert set(profiles) == set(PROFILES)
+    for notebooks in profiles.values():
+        for name, values in (notebooks or {}).items():
+            assert set(values) <= set(parameters_of(root() / "notebooks" / f"{name}.py")), name
+
+
+@each_script
+def test_parameters_are_literals_with_a_meaning(script):
+    cell = parameter_cell(script)
+    for line in cell.source.splitlines():
+        assert re.fullmatch(r"\w+ = .+  # .+", line), line
+    assert parameters_of(script)["profile"] == "smoke"
+
+
+def parameter_cell(script):
+    (cell,) = [c for c in jupytext.read(script).cells if "parameters" in c.metadata.get("tags", [])]
+    return cell
+
+
+def parameters_of(script):
+    return {a.targets[0].id: ast.literal_eval(a.value) for a in ast.parse(parameter_cell(script).source).body}
+
+
+def test_help_names_every_target():
+    shown = make().stdout
+    phony = re.search(r"^\.PHONY: help (.+)$", (root() / "Makefile").read_text(), re.MULTILINE)[1]
+    for target in phony.split():
+        assert f"make {target}" in shown

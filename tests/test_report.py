@@ -1,0 +1,70 @@
+import hashlib
+import re
+
+import pytest
+
+from xtalsight.profiles import root
+from xtalsight.report import collect_results, fill_numbers, publish
+from xtalsight.store import load_json, save_json
+
+FIGURES = root() / "figures"
+
+
+def test_numbers_take_their_place_and_format():
+    text = "right: <!--=cnn.accuracy:.1%-->old<!--/-->, of <!--=n-->?<!--/-->"
+    filled = fill_numbers(text, {"cnn.accuracy": 0.98765, "n": 7})
+    assert filled == "right: <!--=cnn.accuracy:.1%-->98.8%<!--/-->, of <!--=n-->7<!--/-->"
+    assert fill_numbers(filled, {"cnn.accuracy": 0.98765, "n": 7}) == filled
+
+
+def test_a_number_that_nobody_wrote_is_an_error():
+    with pytest.raises(KeyError, match="cnn.missing"):
+        fill_numbers("<!--=cnn.missing-->1<!--/-->", {"cnn.accuracy": 1})
+
+
+def test_a_result_that_was_not_reached_shows_a_dash():
+    assert fill_numbers("<!--=a:.0f-->12<!--/-->", {"a": None}) == "<!--=a:.0f-->–<!--/-->"
+
+
+def test_two_notebooks_cannot_write_one_key(tmp_path):
+    save_json(tmp_path / "results" / "01.json", {"a": 1})
+    save_json(tmp_path / "results" / "02.json", {"a": 2})
+    with pytest.raises(ValueError, match="'a'"):
+        collect_results(tmp_path)
+
+
+def test_publish_names_the_notebook_and_removes_what_is_gone(tmp_path):
+    made = tmp_path / "build" / "figures" / "04_cnn_training" / "fig_06_loss.png"
+    made.parent.mkdir(parents=True)
+    made.write_bytes(b"png")
+    target = tmp_path / "figures"
+    target.mkdir()
+    (target / "fig_99_old.png").write_bytes(b"old")
+    publish(tmp_path / "build", target, "smoke", {"a": 1})
+    assert not (target / "fig_99_old.png").exists()
+    assert load_json(target / "manifest.json")["files"]["fig_06_loss.png"]["notebook"] == "04_cnn_training"
+    assert load_json(target / "results.json") == {"a": 1}
+
+
+@pytest.mark.skipif(not (FIGURES / "results.json").exists(), reason="no full run has been published yet")
+class TestCommitted:
+    """What is committed belongs together."""
+
+    def test_readme_and_notebooks_show_the_committed_numbers(self):
+        for path in (root() / "README.md", *(root() / "notebooks").glob("*.py")):
+            text = path.read_text()
+            assert fill_numbers(text, load_json(FIGURES / "results.json")) == text, f"{path.name}: run `make sync`"
+
+    def test_figures_are_those_of_the_manifest(self):
+        files = load_json(FIGURES / "manifest.json")["files"]
+        found = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in FIGURES.glob("*_*.*")}
+        assert found == {name: entry["sha256"] for name, entry in files.items()}
+
+    def test_pictures_in_readme_and_notebooks_exist(self):
+        for text in (root() / "README.md", *(root() / "notebooks").glob("*.py")):
+            for link in re.findall(r"\]\(([^)#:]+)\)", text.read_text()):
+                assert (text.parent / link).exists(), f"{text.name} links to {link}"
+
+    def test_results_are_numbers_with_a_section(self):
+        for key, value in load_json(FIGURES / "results.json").items():
+            assert "." in key and (value is None or isinstance(value, (int, float))), key

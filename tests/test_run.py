@@ -1,0 +1,86 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+
+from xtalsight.profiles import Run, parameters
+from xtalsight.run import execute
+
+SCRIPT = '''# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% tags=["parameters"]
+profile = "smoke"
+denominator = {denominator}
+
+# %%
+print("the answer is", 84 // denominator)
+'''
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    """A study of one notebook, in an empty folder."""
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "profiles.yaml").write_text("full:\n  01_answer: {denominator: 2}\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def script(study, denominator):
+    path = study / "notebooks" / "01_answer.py"
+    path.write_text(SCRIPT.format(denominator=denominator))
+    return path
+
+
+def test_a_profile_changes_the_parameters_and_output_is_seen(study, capfd):
+    executed = execute(script(study, 4), "full")
+    assert executed == study / "build" / "full" / "01_answer.ipynb"
+    assert "the answer is 42" in capfd.readouterr().out
+    assert Run("01_answer", "full").results("01_answer.time")["time.01_answer.seconds"] > 0
+
+
+def test_a_failing_notebook_fails_and_leaves_itself_to_look_at(study):
+    path = script(study, 0)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1] / "lib")}
+    command = [sys.executable, "-m", "xtalsight.run", path, "--profile", "smoke"]
+    finished = subprocess.run(command, capture_output=True, text=True, cwd=study, env=environment)
+    assert finished.returncode != 0
+    assert "ZeroDivisionError" in finished.stderr
+    folder = study / "build" / "smoke"
+    assert [p.name for p in folder.glob("*.ipynb")] == ["01_answer.failed.ipynb"]
+    outputs = [o for c in nbformat.read(folder / "01_answer.failed.ipynb", 4).cells for o in c.get("outputs", [])]
+    assert any(o.output_type == "error" for o in outputs)
+    # Mended, it runs and takes the failed one away.
+    execute(script(study, 4), "smoke")
+    assert [p.name for p in folder.glob("*.ipynb")] == ["01_answer.ipynb"]
+
+
+def test_a_failed_run_does_not_pass_for_done(study):
+    # make compares times: what was made before the script changed must stay as old as it is.
+    target = execute(script(study, 4), "smoke")
+    before = target.stat().st_mtime_ns
+    with pytest.raises(papermill.exceptions.PapermillExecutionError):
+        execute(script(study, 0), "smoke")
+    assert target.stat().st_mtime_ns == before
+
+
+def test_a_misspelt_parameter_is_an_error(study):
+    (study / "notebooks" / "profiles.yaml").write_text("smoke:\n  01_answer: {denominatr: 2}\n")
+    with pytest.raises(ValueError, match="denominatr"):
+        execute(script(study, 4), "smoke")
+    assert not (study / "build" / "smoke" / "01_answer.ipynb").exists()
+
+
+def test_unknown_profile(study):
+    with pytest.raises(ValueError, match="huge"):
+        parameters("01_answer", "huge")
