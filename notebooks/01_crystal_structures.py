@@ -17,7 +17,7 @@
 #
 # ![One cell of every class](../figures/fig_02a_cells.png)
 #
-# **Time:** <!--=time.01_crystal_structures.seconds:.0f-->60<!--/--> s for all structures on two cores, seconds for the small
+# **Time:** <!--=time.01_crystal_structures.seconds:.0f-->84<!--/--> s for all structures on two cores, seconds for the small
 # sample that the parameters below ask for.
 #
 # The paper is Ziletti et al., *Nat. Commun.* **9**, 2775 (2018),

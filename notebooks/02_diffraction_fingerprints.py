@@ -18,15 +18,16 @@
 #
 # ![Fingerprints of the seven classes](../figures/fig_02b_fingerprints.png)
 #
-# **Time:** <!--=time.02_diffraction_fingerprints.seconds:.0f-->70<!--/--> s for
+# **Time:** <!--=time.02_diffraction_fingerprints.seconds:.0f-->74<!--/--> s for
 # <!--=fingerprints.structures:,-->21,034<!--/--> structures on two cores; seconds for the sample below.
 
 # %%
+import time
+
 import ase.io
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import time
 
 from xtalsight import crystals, dataset, plots, store
 from xtalsight.crystals import CLASSES
@@ -36,7 +37,6 @@ from xtalsight.fingerprints import (
     diffraction_patterns,
     diffraction_patterns_direct,
     fingerprint,
-    length_scale,
 )
 from xtalsight.profiles import Run, root
 from xtalsight.scattering import form_factor
@@ -113,8 +113,7 @@ for ax, pattern, title in zip(axes, patterns, ["x −45°", "x +45°", "y −45�
 run.save_figure(figure, "fig_01c_six_patterns")
 
 # %% [markdown]
-# *The patterns of one axis are mirror images or turned copies of each other; those about z have the four-fold symmetry of the
-# cube's face.* Added in pairs, divided by the brightest pixel of all three channels, they are the fingerprint.
+# *The peaks of one axis' two patterns mirror each other, nearly: the block of atoms is not quite a cube.* Added in pairs, divided by the brightest pixel of all three channels, they are the fingerprint.
 
 # %%
 example = {label: recipes["pristine"].query("label == @label").iloc[0].to_dict() for label in range(len(CLASSES))}
@@ -130,7 +129,7 @@ for label, ax in enumerate(axes):
 run.save_figure(figure, "fig_02b_fingerprints")
 
 # %% [markdown]
-# *One fingerprint of each class, brightened (intensity to the power 1/4). Each class has peaks where the others have none.*
+# *One fingerprint of each class, brightened (intensity to the power 1/4). The peaks of each class lie elsewhere.*
 #
 # Now a quarter of the atoms goes. **Predict:** what happens to the peaks, and to the dark between them?
 
@@ -167,7 +166,7 @@ float32_error = np.abs(ours - direct).max()
 print(f"to the reference: {difference.max():.1e}   to a float64 sum: {float32_error:.1e}")
 
 # %% [markdown]
-# The reference has three peculiarities. It gives each element the form factor of the one two places further on (iron
+# The reference has two peculiarities that change the picture. It gives each element the form factor of the one two places further on (iron
 # scatters as nickel), and its solid angle takes half the distance from the centre. We keep them to be comparable;
 # `reference_quirks=False` gives the physics of the paper's equation. How much does it matter?
 
@@ -178,8 +177,8 @@ quirks = pd.DataFrame({"structure": reference["names"], "to the reference": diff
 quirks.style.format(precision=7, subset="to the reference").format(precision=3, subset="without quirks")
 
 # %% [markdown]
-# Little for heavy elements, most for carbon, for which two more electrons are a third more. The third peculiarity concerns the
-# published files, not the picture: their channels are stored in an order that scrambles every image (notebook 03).
+# Little for heavy elements, most for carbon, for which two more electrons are a third more. A third concerns the
+# published files, not the picture: their channels are stored in an order that scrambles every image.
 #
 # Where the original code is installed, this cell runs it beside ours.
 

@@ -69,7 +69,9 @@ def test_seed_decides_the_weights():
 
 def test_operations_counted_by_hand():
     inputs = keras.Input((4, 4, 2))
-    x = keras.layers.Conv2D(3, 3, padding="same")(inputs)  # 16 positions, 9 * 2 * 3 products, forward and kernel gradient
+    x = keras.layers.Conv2D(3, 3, padding="same")(
+        inputs
+    )  # 16 positions, 9 * 2 * 3 products, forward and kernel gradient
     x = keras.layers.Dense(5)(keras.layers.Flatten()(x))  # 48 * 5 products, forward and both gradients
     assert training_operations(keras.Model(inputs, x)) == 2 * 2 * 16 * 9 * 2 * 3 + 2 * 3 * 48 * 5
 

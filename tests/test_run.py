@@ -10,7 +10,7 @@ import pytest
 from xtalsight.profiles import Run, parameters
 from xtalsight.run import execute
 
-SCRIPT = '''# ---
+SCRIPT = """# ---
 # jupyter:
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
@@ -24,7 +24,7 @@ denominator = {denominator}
 
 # %%
 print("the answer is", 84 // denominator)
-'''
+"""
 
 
 @pytest.fixture

@@ -48,7 +48,9 @@ def bench_training():
     print(f"\nTable 1 network, batch of {BATCH}, {THREADS} threads")
     print(f"  matrix product        {peak / 1e9:8.0f} Gflop/s")
     print(f"  its arithmetic needs  {1e3 * arithmetic:8.0f} ms a step")
-    print(f"  training              {1e3 * step:8.0f} ms a step    {step / arithmetic:.2f} times the arithmetic (goal: 1.25)")
+    print(
+        f"  training              {1e3 * step:8.0f} ms a step    {step / arithmetic:.2f} times the arithmetic (goal: 1.25)"
+    )
 
 
 if __name__ == "__main__":
