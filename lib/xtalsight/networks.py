@@ -220,6 +220,10 @@ def train(
     with tqdm(total=epochs * steps, initial=done * steps, desc=model.name, unit=" steps", mininterval=1) as progress:
         for epoch in range(done, epochs):
             order = np.random.default_rng([seed, epoch]).permutation(len(images))
+            for layer in model.layers:
+                if isinstance(layer, layers.Dropout):
+                    # What a stopped training would have drawn next is not saved: each epoch has a stream of its own.
+                    layer.seed_generator.state.assign([seed, epoch])
             batches = tf.data.Dataset.from_tensor_slices(order).batch(batch_size).map(gather).prefetch(2)
             start = time.perf_counter()
             result = model.fit(batches, shuffle=False, verbose=0, callbacks=[_progress(progress)])
