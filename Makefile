@@ -28,11 +28,11 @@ COMMON := $(wildcard lib/xtalsight/*.py) notebooks/profiles.yaml notebooks/matpl
 .DELETE_ON_ERROR:
 
 help:
-	@sed -n 's/^# \{0,1\}//p; /^$$/q' Makefile
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
 all: $(EXECUTED)
 
-smoke:
+smoke: $(ENV)
 	@$(MAKE) --no-print-directory all PROFILE=smoke
 
 # A notebook runs again when its script, the library, the parameters or an earlier notebook that it reads has changed.
