@@ -21,7 +21,7 @@ def recipes():
 
 
 def written(recipes, path, n_jobs=1, **options):
-    failures = write_fingerprints({path: recipes}, GEOMETRY, n_jobs, **options)
+    failures, _ = write_fingerprints({path: recipes}, GEOMETRY, n_jobs, **options)
     assert failures.empty
     return read_fingerprints(path)
 
@@ -97,14 +97,16 @@ def test_bad_structures_are_listed_and_the_rest_is_kept(recipes, tmp_path):
         return atoms
 
     path = tmp_path / "a.zarr"
-    failures = write_fingerprints({path: recipes}, GEOMETRY, 1, build)
+    failures, seconds = write_fingerprints({path: recipes}, GEOMETRY, 1, build)
     assert failures.row.tolist() == [5]
     assert build_crystal(recipes.iloc[5]).info["name"] in failures.error[0]
     images = read_fingerprints(path)
     assert np.isnan(images[5]).all()
     assert np.isfinite(np.delete(images, 5, axis=0)).all()
-    # A second call computes nothing and still tells.
-    assert write_fingerprints({path: recipes}, GEOMETRY, 1, build).equals(failures)
+    # A second call computes nothing and still tells, also how long it took.
+    again, seconds_again = write_fingerprints({path: recipes}, GEOMETRY, 1, build)
+    assert again.equals(failures)
+    assert seconds_again == seconds > 0
 
 
 def test_reading_what_is_not_there(tmp_path):

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from itertools import chain
 
 import pytest
 import yaml
@@ -29,7 +30,7 @@ def pins(environment):
 @pytest.mark.parametrize("platform", [LINUX, MAC, ARM], ids=["linux", "mac", "arm"])
 def test_the_lock_holds_all_that_the_project_asks_for(platform, python):
     environment = machine(platform, python)
-    asked = [*PROJECT["dependencies"], *sum(PROJECT["optional-dependencies"].values(), [])]
+    asked = [*PROJECT["dependencies"], *chain(*PROJECT["optional-dependencies"].values())]
     locked = pins(environment)
     for requirement in map(Requirement, asked):
         if requirement.marker is None or requirement.marker.evaluate(environment):

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 from ase.build import bulk
+from scipy.spatial.transform import Rotation
 
-from xtalsight.scattering import amplitude, form_factor, intensity
+from xtalsight.scattering import amplitude, form_factor, mirrored_intensity, mirrored_vectors
 
 SEED = 1912
 FIT_ACCURACY = 5e-3  # relative, of the tabulated form factors
@@ -93,14 +94,6 @@ def test_translation_turns_the_phase_by_minus_two_pi_s_t(rng):
     )
 
 
-def test_translation_leaves_the_fast_intensity(rng):
-    positions, _ = cluster(200, [26], rng)
-    vectors = directions(500, rng)
-    arguments = np.array(vectors.T, np.float32, order="C"), np.zeros(200, int), np.ones((1, 500), np.float32)
-    first, second = intensity(positions, *arguments), intensity(positions + [3.1, -0.7, 120.9], *arguments)
-    np.testing.assert_allclose(second, first, rtol=0, atol=FLOAT32 * first.max())
-
-
 def fcc_amplitudes(reflections):
     """Amplitudes of 4 x 4 x 4 cubic cells of aluminium, in units of N f."""
     a, n = 4.05, 4
@@ -122,25 +115,59 @@ def test_fcc_hides_reflections_of_mixed_parity():
 
 # The fast sum.
 
+ORIENTATIONS = Rotation.from_euler("xyz", [[45, 0, 0], [0, -45, 0], [20, 130, -70]], degrees=True).as_matrix()
 
-@pytest.mark.parametrize("elements", [[26], [6, 26, 82]], ids=["one element", "three elements"])
-@pytest.mark.parametrize("n_atoms", [1, 2, 3, 30, 300, 2000])
-def test_intensity_is_within_float32_accuracy_of_the_amplitude(n_atoms, elements, rng):
-    positions, numbers = cluster(n_atoms, elements, rng)
-    vectors = directions(300, rng).astype(np.float32)
+
+def all_mirror_images(vectors):
+    """The vectors s of `mirrored_intensity` one by one, axes as there and the components last."""
+    u, v, w = vectors.T
+    images = [
+        [[[sign_x * x, sign_y * y, w] for sign_y in (1, -1)] for sign_x in (1, -1)] for x, y in ((u, v), (v, u))
+    ]  # (swapped, sign of x, sign of y, component, vector)
+    return np.einsum("oij,abcjk->okabci", ORIENTATIONS, np.array(images))
+
+
+def fast_and_direct(positions, numbers, elements, rng, n_vectors=30):
+    vectors = directions(n_vectors, rng).astype(np.float32)
     groups = np.searchsorted(elements, numbers)
     by_element = atomic_form_factors(elements, vectors)
-    expected = np.abs(amplitude(positions, vectors, by_element[groups])) ** 2
-    fast = intensity(positions, np.ascontiguousarray(vectors.T), groups, by_element.astype(np.float32))
+    fast = mirrored_intensity(positions, mirrored_vectors(vectors, ORIENTATIONS), groups, by_element.astype(np.float32))
+    images = all_mirror_images(vectors.astype(float)).reshape(-1, 3)
+    direct = np.abs(amplitude(positions, images, atomic_form_factors(elements, images)[groups])) ** 2
+    return fast, direct.reshape(fast.shape)
+
+
+@pytest.mark.parametrize("elements", [[26], [6, 26, 82]], ids=["one element", "three elements"])
+@pytest.mark.parametrize("n_atoms", [1, 2, 3, 30, 127, 128, 129, 300, 2000])  # 128 atoms are one block
+def test_fast_sum_is_within_float32_accuracy_of_the_amplitude(n_atoms, elements, rng):
+    fast, direct = fast_and_direct(*cluster(n_atoms, elements, rng), elements, rng)
+    assert fast.shape == (len(ORIENTATIONS), 30, 2, 2, 2)
     assert fast.dtype == np.float32
-    np.testing.assert_allclose(fast, expected, rtol=0, atol=FLOAT32 * expected.max())
+    np.testing.assert_allclose(fast, direct, rtol=0, atol=FLOAT32 * direct.max())
 
 
-def test_order_of_the_atoms_does_not_matter(rng):
+def test_an_element_without_atoms_adds_nothing(rng):
+    fast, direct = fast_and_direct(*cluster(50, [26], rng), [6, 26, 82], rng)
+    np.testing.assert_allclose(fast, direct, rtol=0, atol=FLOAT32 * direct.max())
+
+
+@pytest.fixture
+def arguments(rng):
+    """Positions, vectors, groups and form factors of a cluster of two elements."""
     positions, numbers = cluster(100, [8, 26], rng)
     vectors = directions(200, rng)
-    groups, order = np.searchsorted([8, 26], numbers), rng.permutation(100)
     f = atomic_form_factors([8, 26], vectors).astype(np.float32)
-    vectors = np.array(vectors.T, np.float32, order="C")
-    first, second = (intensity(positions[i], vectors, groups[i], f) for i in (slice(None), order))
+    return positions, mirrored_vectors(vectors, ORIENTATIONS), np.searchsorted([8, 26], numbers), f
+
+
+def test_translation_leaves_the_fast_sum(arguments):
+    positions, *others = arguments
+    first, second = (mirrored_intensity(positions + shift, *others) for shift in ([0, 0, 0], [3.1, -0.7, 120.9]))
+    np.testing.assert_allclose(second, first, rtol=0, atol=FLOAT32 * first.max())
+
+
+def test_order_of_the_atoms_does_not_matter(arguments, rng):
+    positions, vectors, groups, f = arguments
+    order = rng.permutation(len(groups))
+    first, second = (mirrored_intensity(positions[i], vectors, groups[i], f) for i in (slice(None), order))
     np.testing.assert_allclose(second, first, rtol=0, atol=FLOAT32 * first.max())

@@ -2,7 +2,9 @@
 
 import hashlib
 import inspect
+import time
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 
 import joblib
@@ -25,12 +27,12 @@ def write_fingerprints(
     geometry: DiffractionGeometry = DiffractionGeometry(),
     n_jobs: int = -1,
     build=build_crystal,
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, float]:
     """Build structures from their recipes, compute their fingerprints and stream these to zarr arrays.
 
     Chunks of `CHUNK` structures are computed in parallel and written by the process that computed them, so that memory does
     not grow with the number of structures. Called again with the same arguments, it computes only the chunks that are
-    missing; with other recipes, geometry or another version of the code it starts anew. Neither order nor `n_jobs`
+    missing; with other recipes, geometry, another version of the code or of a library it starts anew. Neither order nor `n_jobs`
     changes a number. For a cluster, call it inside ``joblib.parallel_config("dask")``.
 
     Parameters
@@ -47,8 +49,10 @@ def write_fingerprints(
 
     Returns
     -------
-    DataFrame
+    failures : DataFrame
         The rows that failed, columns ``table, row, error``; their fingerprints are NaN. Empty when all went well.
+    seconds : float
+        Time that the fingerprints took, that of earlier calls with the same arguments included.
     """
     tables = {Path(path): recipes for path, recipes in tables.items()}
     arrays = {path: _open(path, recipes, geometry, build) for path, recipes in tables.items()}
@@ -68,16 +72,20 @@ def write_fingerprints(
     to_do = sum(len(tables[path].iloc[start : start + CHUNK]) for start, paths in missing.items() for path in paths)
     # Few tasks are made ahead, so that memory stays flat.
     parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", pre_dispatch="2*n_jobs")
+    earlier = max(_seconds(path) for path in arrays)
+    start = time.perf_counter()
     with tqdm(total=total, initial=total - to_do, unit=" structures", desc="fingerprints", mininterval=1) as progress:
         for n in parallel(tasks):
             progress.update(n)
+            for path in arrays:
+                save_json(path / "seconds.json", earlier + time.perf_counter() - start)
     failures = [
         {"table": path.stem, **row}
         for path in arrays
         for file in sorted(_failures(path).glob("*"))
         for row in load_json(file)
     ]
-    return pd.DataFrame(failures, columns=["table", "row", "error"])
+    return pd.DataFrame(failures, columns=["table", "row", "error"]), max(_seconds(path) for path in arrays)
 
 
 def read_fingerprints(path) -> np.ndarray:
@@ -97,6 +105,7 @@ def _identity(recipes, geometry, build):
     """Digest of all that the fingerprints depend on."""
     parts = [recipes.to_csv(index=False), repr(geometry), build.__qualname__]
     parts += [inspect.getsource(module) for module in (crystals, scattering, fingerprints)]
+    parts += [f"{name} {version(name)}" for name in ("ase", "gemmi", "numba", "numpy", "scipy", "spglib", "vesin")]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -119,6 +128,12 @@ def _chunk(path, start):
 
 def _failures(path):
     return path / "failures"
+
+
+def _seconds(path):
+    """Time spent on the array so far."""
+    file = path / "seconds.json"
+    return load_json(file) if file.exists() else 0.0
 
 
 def _write_chunk(tables, start, geometry, build):

@@ -12,7 +12,7 @@ import numpy as np
 from ase import Atoms
 from vesin import NeighborList
 
-from xtalsight.scattering import amplitude, form_factor, intensity
+from xtalsight.scattering import MirroredVectors, amplitude, form_factor, mirrored_intensity, mirrored_vectors
 
 # The reference looks for neighbours within 2 (c + 0.1) angstrom, c = 4, 5, 7, ...
 _SEARCH_RADII = tuple(2 * (c + 0.1) for c in (4.0, 5.0, 7.0, 9.0, 11.0, 12.0))
@@ -123,43 +123,49 @@ def rotation(axis: int, angle: float) -> np.ndarray:
 
 
 class _Ring(NamedTuple):
-    """What depends on the geometry only, over the n pixels of the ring."""
+    """What depends on the geometry only, over the n pixels of the ring.
+
+    The detector is square and centred, so that all pixels are mirror images of those in one eighth of it.
+    """
 
     pixels: np.ndarray  # (n,) flat indices into an image
-    turned: np.ndarray  # (n,) position in the ring of the pixel that a turn of the image by 90 degrees brings here
     scattering_vectors: np.ndarray  # (n, 3) float64
-    solid_angle: np.ndarray  # (n,) float32
-    oriented: np.ndarray  # (3, 5 n) float32: the scattering vectors of the first five orientations
+    solid_angle: np.ndarray  # (n_pixels, n_pixels) float32, 0 outside the ring
+    eighth: MirroredVectors  # the m pixels with 0 <= y <= x, in the first five orientations
+    source: np.ndarray  # (6, n_pixels, n_pixels) flat index of each pixel into the result of `mirrored_intensity`
 
 
 @lru_cache(maxsize=8)
 def _ring(geometry):
     n = geometry.n_pixels
-    pixels = np.flatnonzero(geometry.ring)
-    position = np.full(n * n, -1)
-    position[pixels] = np.arange(len(pixels))
-    vectors = geometry.scattering_vectors.reshape(-1, 3)[pixels]
+    ring = geometry.ring
+    vectors = geometry.scattering_vectors
+    row, column = np.nonzero(ring & (vectors[..., 1] >= 0) & (vectors[..., 0] >= vectors[..., 1]))
+    # Their mirror images, axes as in `mirrored_intensity`: swapped, sign of x, sign of y.
+    x = np.array([[[column, column], [n - 1 - column, n - 1 - column]], [[row, row], [n - 1 - row, n - 1 - row]]])
+    y = np.array([[[row, n - 1 - row], [row, n - 1 - row]], [[column, n - 1 - column], [column, n - 1 - column]]])
+    source = np.zeros((5, n, n), int)
+    source[:, y, x] = np.moveaxis(np.arange(5 * 8 * len(row)).reshape(5, -1, 2, 2, 2), 1, -1)
+    # Patterns 5 and 6 both turn the crystal about the beam: one is the other, turned by 90 degrees.
+    source = np.concatenate([source, np.rot90(source[4:], -1, axes=(1, 2))])
     return _Ring(
-        pixels=pixels,
-        turned=np.rot90(position.reshape(n, n), -1).ravel()[pixels],
-        scattering_vectors=vectors,
-        solid_angle=geometry.solid_angle.ravel()[pixels].astype(np.float32),
-        oriented=np.concatenate([vectors @ rotation(*o).T for o in ORIENTATIONS[:5]]).T.astype(np.float32, order="C"),
+        pixels=np.flatnonzero(ring),
+        scattering_vectors=vectors[ring],
+        solid_angle=np.where(ring, geometry.solid_angle, 0).astype(np.float32),
+        eighth=mirrored_vectors(vectors[row, column], np.array([rotation(*o) for o in ORIENTATIONS[:5]])),
+        source=source,
     )
 
 
 @lru_cache(maxsize=256)
-def _ring_form_factors(geometry, numbers):
-    """Form factors (elements, n) of the ring's pixels."""
-    s = np.linalg.norm(_ring(geometry).scattering_vectors, axis=-1)
+def _form_factors(geometry, numbers, eighth=False):
+    """Form factors (elements, pixels) of the ring's pixels, or of those in one eighth of it (float32)."""
+    ring = _ring(geometry)
+    s = np.linalg.norm(ring.eighth.components.T if eighth else ring.scattering_vectors, axis=-1)
     shift = 2 if geometry.reference_quirks else 0
     # An unknown species, atomic number 0, must not pass as helium.
-    return np.array([form_factor(number + shift if number > 0 else 0, s) for number in numbers])
-
-
-@lru_cache(maxsize=256)
-def _oriented_form_factors(geometry, numbers):
-    return np.tile(_ring_form_factors(geometry, numbers), 5).astype(np.float32)
+    f = np.array([form_factor(number + shift if number > 0 else 0, s) for number in numbers])
+    return f.astype(np.float32) if eighth else f
 
 
 def length_scale(atoms: Atoms) -> float:
@@ -202,8 +208,8 @@ def _check(atoms):
         raise ValueError(f"{_name(atoms)}: there are no atoms")
     if not np.isfinite(atoms.positions).all() or not np.isfinite(atoms.cell.array).all():
         raise ValueError(f"{_name(atoms)}: positions and cell must be finite numbers")
-    if (atoms.cell.lengths()[atoms.pbc] == 0).any():
-        raise ValueError(f"{_name(atoms)}: it is periodic along an axis that has no cell vector")
+    if np.linalg.matrix_rank(atoms.cell.array[atoms.pbc]) < atoms.pbc.sum():
+        raise ValueError(f"{_name(atoms)}: the cell vectors of its periodic axes are zero or lie in one plane or line")
     extent = max(np.ptp(atoms.positions, axis=0).max(), atoms.cell.lengths().max())
     if extent > _LARGEST_EXTENT:
         raise ValueError(f"{_name(atoms)}: it extends over {extent:.3g} Å, more than {_LARGEST_EXTENT:g} Å")
@@ -232,41 +238,41 @@ def diffraction_patterns(atoms: Atoms, geometry: DiffractionGeometry = Diffracti
         Fewer than two atoms, non-finite positions, an element without form factor, or no length scale. It names the
         structure.
     """
-    positions, numbers, groups = _scattering_input(atoms, geometry)
-    ring = _ring(geometry)
-    values = intensity(positions, ring.oriented, groups, _oriented_form_factors(geometry, numbers)).reshape(5, -1)
-    # Patterns 5 and 6 both turn the crystal about the beam: one is the other, turned by 90 degrees.
-    return _place_on_detector([*values, values[4, ring.turned]], geometry)
+    return _patterns(*_scattering_input(atoms, geometry), geometry)
 
 
 def diffraction_patterns_direct(atoms: Atoms, geometry: DiffractionGeometry = DiffractionGeometry()) -> np.ndarray:
     """Compute `diffraction_patterns` by the plain float64 sum: the yardstick for accuracy and speed."""
-    positions, numbers, groups = _scattering_input(atoms, geometry)
-    form_factors = _ring_form_factors(geometry, numbers)[groups]
-    vectors = _ring(geometry).scattering_vectors
-    amplitudes = [amplitude(positions, vectors @ rotation(*o).T, form_factors) for o in ORIENTATIONS]
-    return _place_on_detector(np.abs(amplitudes) ** 2, geometry)
+    return _patterns_direct(*_scattering_input(atoms, geometry), geometry)
+
+
+def _patterns(positions, numbers, groups, geometry):
+    ring = _ring(geometry)
+    values = mirrored_intensity(positions, ring.eighth, groups, _form_factors(geometry, numbers, eighth=True))
+    return np.take(values, ring.source) * ring.solid_angle
+
+
+def _patterns_direct(positions, numbers, groups, geometry):
+    ring, n = _ring(geometry), geometry.n_pixels
+    form_factors = _form_factors(geometry, numbers)[groups]
+    vectors = [ring.scattering_vectors @ rotation(*orientation).T for orientation in ORIENTATIONS]
+    patterns = np.zeros((6, n * n))
+    patterns[:, ring.pixels] = np.abs([amplitude(positions, v, form_factors) for v in vectors]) ** 2
+    return (patterns.reshape(6, n, n) * ring.solid_angle).astype(np.float32)
 
 
 def _scattering_input(atoms, geometry):
     """Scaled positions, the elements (a tuple of atomic numbers) and each atom's index into them."""
-    _check(atoms)
-    if len(atoms) < 2:
+    if len(atoms) == 1:
         raise ValueError(f"{_name(atoms)}: a fingerprint needs at least two atoms")
+    scale = length_scale(atoms)
     numbers, groups = np.unique(atoms.numbers, return_inverse=True)
     numbers = tuple(numbers.tolist())
     try:
-        _ring_form_factors(geometry, numbers)
+        _form_factors(geometry, numbers)
     except ValueError as error:
         raise ValueError(f"{_name(atoms)}: {error}") from error
-    return atoms.positions / length_scale(atoms), numbers, groups
-
-
-def _place_on_detector(ring_intensities, geometry):
-    ring, n = _ring(geometry), geometry.n_pixels
-    patterns = np.zeros((len(ORIENTATIONS), n * n), np.float32)
-    patterns[:, ring.pixels] = np.asarray(ring_intensities) * ring.solid_angle
-    return patterns.reshape(-1, n, n)
+    return atoms.positions / scale, numbers, groups
 
 
 def fingerprint(atoms: Atoms, geometry: DiffractionGeometry = DiffractionGeometry()) -> np.ndarray:

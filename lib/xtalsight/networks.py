@@ -2,8 +2,8 @@
 
 import inspect
 import os
-import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # must be set before TensorFlow is imported
@@ -154,10 +154,10 @@ def train(
     *,
     epochs: int,
     batch_size: int,
-    learning_rate: float,
+    learning_rate: float | keras.optimizers.schedules.LearningRateSchedule,
     seed: int,
     folder,
-    validation: tuple[np.ndarray, np.ndarray] | None = None,
+    validation: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
 ) -> tuple[keras.Model, pd.DataFrame]:
     """Train with Adam and categorical cross-entropy; go on where an interrupted training stopped.
 
@@ -172,12 +172,14 @@ def train(
     images : ndarray, shape (n, 64, 64, 3), float32
     labels : ndarray of int, shape (n,)
     epochs, batch_size : int
-    learning_rate : float
+    learning_rate : float or schedule
+        Step of Adam, constant or by the number of the batch.
     seed : int
         Seed of the order of the images.
     folder : path
-        Where the trainings are kept, each under a name made from the arguments.
-    validation : tuple (images, labels), optional
+        Where the trainings are kept, each under a name made from the arguments, the number of threads and the versions of
+        the libraries.
+    validation : mapping of name to (images, labels), optional
         Scored after each epoch, never trained on.
 
     Returns
@@ -185,8 +187,8 @@ def train(
     model : keras.Model
         The trained model.
     history : DataFrame
-        One row an epoch: ``epoch, loss, accuracy, val_loss, val_accuracy, seconds`` (of training, validation left out).
-        Accuracy is the fraction of images given the right class.
+        One row an epoch: ``epoch, seconds`` (of training, validation left out), ``loss, accuracy`` and, for each validation,
+        ``<name>_loss, <name>_accuracy``. Accuracy is the fraction of images given the right class.
 
     Raises
     ------
@@ -194,10 +196,14 @@ def train(
         Shapes do not fit.
     """
     images, labels = _check(images, labels)
+    validation = {name: _check(*pair) for name, pair in (validation or {}).items()}
     # A sample of the pixels tells data sets apart; to hash them all would take longer than an epoch of a small network.
+    data = [(len(x), x[::37], y) for x, y in ((images, labels), *validation.values())]
+    threads = tf.config.threading.get_intra_op_parallelism_threads()
+    rate = learning_rate if np.isscalar(learning_rate) else learning_rate.get_config()
     identity = joblib.hash(
-        [inspect.getsource(sys.modules[__name__]), model.to_json(), model.get_weights(), len(images), images[::37], labels,
-         batch_size, learning_rate, seed, None if validation is None else validation[1]]
+        [inspect.getsource(train), model.to_json(), model.get_weights(), list(validation), data, batch_size, rate, seed,
+         threads, keras.__version__, tf.__version__, np.__version__]
     )  # fmt: skip
     saved, log = (Path(folder) / f"{model.name}-{identity[:12]}{ending}" for ending in (".keras", ".csv"))
     steps = -(-len(images) // batch_size)
@@ -233,8 +239,8 @@ def train(
                 "loss": result.history["loss"][0],
                 "accuracy": result.history["sparse_categorical_accuracy"][0],
             }
-            if validation is not None:
-                row["val_loss"], row["val_accuracy"] = model.evaluate(*validation, batch_size=256, verbose=0)
+            for name, pair in validation.items():
+                row[f"{name}_loss"], row[f"{name}_accuracy"] = model.evaluate(*pair, batch_size=256, verbose=0)
             history.append(row)
             progress.set_postfix_str(", ".join(f"{k} {v:.4g}" for k, v in row.items() if k not in ("epoch", "seconds")))
             # The history first: rows beyond the epochs of the saved model are ignored.

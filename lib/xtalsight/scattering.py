@@ -5,6 +5,7 @@ factor 2 pi; the amplitude is F(s) = sum_j f_j(|s|) exp(-2 pi i s.r_j).
 """
 
 from functools import cache
+from typing import NamedTuple
 
 import gemmi
 import numba
@@ -53,7 +54,7 @@ def form_factor(number: int, s) -> np.ndarray:
 def amplitude(positions, scattering_vectors, form_factors) -> np.ndarray:
     """Compute F(s) = sum_j f_j(|s|) exp(-2 pi i s.r_j) in float64, as plainly as it is written.
 
-    The yardstick for `intensity`.
+    The yardstick for `mirrored_intensity`.
 
     Parameters
     ----------
@@ -73,67 +74,144 @@ def amplitude(positions, scattering_vectors, form_factors) -> np.ndarray:
     return np.sum(form_factors * np.exp(1j * phases), axis=0)
 
 
-def intensity(positions, scattering_vectors, groups, form_factors) -> np.ndarray:
+class MirroredVectors(NamedTuple):
+    """Scattering vectors that come eight at a time, in several orientations: made by `mirrored_vectors`."""
+
+    components: np.ndarray  # (3, n) float32: u, v, w
+    directions: np.ndarray  # (n_directions, 3): on which positions are projected
+    phases: np.ndarray  # (n_phases, 2) int: direction and component that make a phase
+    triples: np.ndarray  # (n_orientations * 2, 3) int: phases A, B, C of each orientation, unswapped and swapped
+
+
+def mirrored_vectors(vectors, orientations) -> MirroredVectors:
+    """Prepare scattering vectors and their mirror images for `mirrored_intensity`.
+
+    Each vector (u, v, w) stands for the eight (+-u, +-v, w) and (+-v, +-u, w), as the pixels of a centred square detector
+    have them, turned by each orientation: s = M (+-u, +-v, w).
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (n_vectors, 3)
+        1/angstrom.
+    orientations : ndarray, shape (n_orientations, 3, 3)
+        Matrices M.
+    """
+    # s.r = (+-u, +-v, w).(M^T r): the phases are products of a component and a position projected on a column of M.
+    columns = np.round(np.swapaxes(orientations, 1, 2).reshape(-1, 3), 12) + 0.0
+    directions, direction = np.unique(columns, axis=0, return_inverse=True)
+    x, y, z = direction.reshape(-1, 3).T
+    u, v, w = np.zeros_like(x), np.ones_like(x), np.full_like(x, 2)
+    pairs = np.array([[[x, u], [y, v], [z, w]], [[x, v], [y, u], [z, w]]])  # (swapped, A B C, pair, orientation)
+    phases, triples = np.unique(pairs.transpose(3, 0, 1, 2).reshape(-1, 2), axis=0, return_inverse=True)
+    components = np.array(np.transpose(vectors), np.float32, order="C")
+    return MirroredVectors(components, directions, phases, triples.reshape(-1, 3))
+
+
+def mirrored_intensity(positions, vectors: MirroredVectors, groups, form_factors) -> np.ndarray:
     """Compute |F(s)|^2 in float32, fast: the work of the study.
+
+    Eight vectors share three phases, A = u x, B = v y, C = w z, and those with u and v swapped: with
+    exp(i (+-A +- B + C)) = (cos A +- i sin A) (cos B +- i sin B) exp(i C), sines and cosines are needed once for all.
 
     Parameters
     ----------
     positions : ndarray, shape (n_atoms, 3)
         Angstrom. They are centred first, which leaves |F|^2 as it is and halves the rounding error of the phases.
-    scattering_vectors : ndarray, shape (3, n_vectors), float32, C-contiguous
-        1/angstrom.
+    vectors : MirroredVectors
+        Scattering vectors, 1/angstrom.
     groups : ndarray of int, shape (n_atoms,)
         Row of `form_factors` that each atom takes: atoms of one element share a row.
     form_factors : ndarray, shape (n_groups, n_vectors), float32
-        Electrons.
+        Electrons; a function of |s|, so the same for the eight.
 
     Returns
     -------
-    ndarray, shape (n_vectors,), float32
-        Within 1e-5 of the maximum of the float64 sum for crystals of some hundred atoms.
+    ndarray, shape (n_orientations, n_vectors, 2, 2, 2), float32
+        Electrons squared, within 1e-5 of the maximum of the float64 sum for crystals of some hundred atoms. The last three
+        axes: (u, v) as given or swapped, first component positive or negative, second component positive or negative.
     """
     order = np.argsort(groups, kind="stable")
     ends = np.cumsum(np.bincount(groups, minlength=len(form_factors)))
     positions = np.asarray(positions, float)
-    centred = np.ascontiguousarray((positions[order] - positions.mean(axis=0)).T, dtype=np.float32)
-    return _intensity(centred, scattering_vectors, ends, form_factors)
+    centred = positions[order] - positions.mean(axis=0)
+    projections = np.ascontiguousarray(vectors.directions @ centred.T, dtype=np.float32)
+    values = _mirrored_intensity(projections, vectors.components, vectors.phases, vectors.triples, ends, form_factors)
+    return values.reshape(values.shape[0], -1, 2, 2, 2)
 
 
-# With p = s.r reduced to [-1/2, 1/2] and u = p^2: sin(pi p) = p S(u) and cos(pi p) = C(u). Interpolation at Chebyshev nodes
-# keeps p S within 1.2e-6 and C within 5e-8. The doubled angle then costs nothing: cos(2 pi p) = 1 - 2 sin^2 and
-# sin(2 pi p) = 2 sin cos are one multiply-add each in the sum over the atoms.
+# With p the phase in turns, reduced to [-1/2, 1/2], and u = p^2: sqrt(2) sin(pi p) = p S(u) and sqrt(2) cos(pi p) = C(u).
+# Interpolation at Chebyshev nodes keeps p S within 1.7e-6 and C within 7e-8. The doubled angle then costs two operations:
+# cos(2 pi p) = 1 - (p S)^2 and sin(2 pi p) = p S C.
 def _half_angle_polynomial(function, degree):
-    series = np.polynomial.Chebyshev.interpolate(function, degree, domain=[0, 1 / 4])
+    series = np.polynomial.Chebyshev.interpolate(lambda u: np.sqrt(2) * function(u), degree, domain=[0, 1 / 4])
     return tuple(np.float32(c) for c in series.convert(kind=np.polynomial.Polynomial).coef)
 
 
-_S0, _S1, _S2, _S3 = _half_angle_polynomial(lambda u: np.pi * np.sinc(np.sqrt(u)), 3)
+_S0, _S1, _S2, _S3, _S4 = _half_angle_polynomial(lambda u: np.pi * np.sinc(np.sqrt(u)), 4)
 _C0, _C1, _C2, _C3, _C4 = _half_angle_polynomial(lambda u: np.cos(np.pi * np.sqrt(u)), 4)
+_BLOCK = 256  # atoms whose sines and cosines fit the first cache
 
 
-# Reassociation lets LLVM vectorise the sum over the atoms; infinities and NaN do not occur (input is checked before).
+# Reassociation lets LLVM vectorise the loops over the atoms; infinities and NaN do not occur (input is checked before).
 @numba.njit(fastmath=True, error_model="numpy", cache=True)
-def _intensity(positions, scattering_vectors, ends, form_factors):
-    x, y, z = positions[0], positions[1], positions[2]
-    n_vectors = scattering_vectors.shape[1]
-    real, imaginary = np.zeros(n_vectors, np.float32), np.zeros(n_vectors, np.float32)
-    start = 0
-    for group in range(ends.size):
-        end = ends[group]
-        # Slices, so that the loop index is known to be non-negative: only then does the loop vectorise.
-        xs, ys, zs = x[start:end], y[start:end], z[start:end]
-        for k in range(n_vectors):
-            sx, sy, sz = scattering_vectors[0, k], scattering_vectors[1, k], scattering_vectors[2, k]
-            sin2, sincos = np.float32(0), np.float32(0)
-            for j in range(xs.size):
-                p = sx * xs[j] + sy * ys[j] + sz * zs[j]
-                p -= np.rint(p)
-                u = p * p
-                sine = p * (_S0 + u * (_S1 + u * (_S2 + u * _S3)))
-                cosine = _C0 + u * (_C1 + u * (_C2 + u * (_C3 + u * _C4)))
-                sin2 += sine * sine
-                sincos += sine * cosine
-            real[k] += form_factors[group, k] * (np.float32(xs.size) - np.float32(2) * sin2)
-            imaginary[k] += form_factors[group, k] * np.float32(2) * sincos
-        start = end
-    return real * real + imaginary * imaginary
+def _mirrored_intensity(projections, components, phases, triples, ends, form_factors):
+    n_vectors, n_orientations = components.shape[1], len(triples) // 2
+    cosine = np.empty((len(phases), _BLOCK), np.float32)
+    sine = np.empty((len(phases), _BLOCK), np.float32)
+    real, imaginary = np.empty((len(triples), 4), np.float32), np.empty((len(triples), 4), np.float32)
+    result = np.empty((n_orientations, n_vectors, 8), np.float32)
+    for k in range(n_vectors):
+        real[:], imaginary[:] = 0, 0
+        start = 0
+        for group in range(ends.size):
+            f = form_factors[group, k]
+            while start < ends[group]:
+                stop = min(start + _BLOCK, ends[group])
+                for i in range(len(phases)):
+                    s = components[phases[i, 1], k]
+                    # Slices, so that the loop index is known to be non-negative: only then does the loop vectorise.
+                    r = projections[phases[i, 0], start:stop]
+                    cos_i, sin_i = cosine[i, : stop - start], sine[i, : stop - start]
+                    for j in range(r.size):
+                        p = s * r[j]
+                        p -= np.rint(p)
+                        u = p * p
+                        half_sine = p * (_S0 + u * (_S1 + u * (_S2 + u * (_S3 + u * _S4))))
+                        half_cosine = _C0 + u * (_C1 + u * (_C2 + u * (_C3 + u * _C4)))
+                        cos_i[j] = np.float32(1) - half_sine * half_sine
+                        sin_i[j] = half_sine * half_cosine
+                for t in range(len(triples)):
+                    a, b, c = triples[t]
+                    cos_a, cos_b, cos_c = (
+                        cosine[a, : stop - start],
+                        cosine[b, : stop - start],
+                        cosine[c, : stop - start],
+                    )
+                    sin_a, sin_b, sin_c = sine[a, : stop - start], sine[b, : stop - start], sine[c, : stop - start]
+                    cc_c, cc_s, ss_c, ss_s = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+                    sc_c, sc_s, cs_c, cs_s = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+                    for j in range(cos_a.size):
+                        cc, ss = cos_a[j] * cos_b[j], sin_a[j] * sin_b[j]
+                        sc, cs = sin_a[j] * cos_b[j], cos_a[j] * sin_b[j]
+                        cc_c += cc * cos_c[j]
+                        cc_s += cc * sin_c[j]
+                        ss_c += ss * cos_c[j]
+                        ss_s += ss * sin_c[j]
+                        sc_c += sc * cos_c[j]
+                        sc_s += sc * sin_c[j]
+                        cs_c += cs * cos_c[j]
+                        cs_s += cs * sin_c[j]
+                    # exp(i (A + B + C)), then with -B, with -A, with both.
+                    real[t, 0] += f * (cc_c - ss_c - sc_s - cs_s)
+                    real[t, 1] += f * (cc_c + ss_c - sc_s + cs_s)
+                    real[t, 2] += f * (cc_c + ss_c + sc_s - cs_s)
+                    real[t, 3] += f * (cc_c - ss_c + sc_s + cs_s)
+                    imaginary[t, 0] += f * (cc_s - ss_s + sc_c + cs_c)
+                    imaginary[t, 1] += f * (cc_s + ss_s + sc_c - cs_c)
+                    imaginary[t, 2] += f * (cc_s + ss_s - sc_c + cs_c)
+                    imaginary[t, 3] += f * (cc_s - ss_s - sc_c - cs_c)
+                start = stop
+        for t in range(len(triples)):
+            for i in range(4):
+                result[t // 2, k, 4 * (t % 2) + i] = real[t, i] ** 2 + imaginary[t, i] ** 2
+    return result
