@@ -64,7 +64,7 @@ env: $(ENV)
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$python && break; done)
 
-$(ENV): requirements.txt pyproject.toml
+$(ENV): requirements.txt
 	@set -e; if command -v uv >/dev/null; then \
 		uv venv --quiet --clear --python "$(or $(PYTHON),>=3.11,<3.14)" .venv; \
 		VIRTUAL_ENV=.venv uv pip install --require-hashes -r requirements.txt; \

@@ -63,7 +63,9 @@ prototypes
 
 # %% [markdown]
 # Free parameters are drawn from ranges that real crystals have. In body-centred tetragonal crystals c/a = 1 *is* bcc, and
-# c/a = √2 *is* fcc, so the class bct_139 keeps 0.03 away from both.
+# c/a = √2 *is* fcc, so the class bct_139 keeps 0.03 away from both. The ranges of the volume are those of relaxed elements relative
+# to their own fcc crystal; here they multiply the volume of the ground state in `ase.collections.dcdft`, for want of an fcc volume
+# of every element. It matters little: notebook 02 scales the size away.
 
 # %%
 counts = crystals.data_set_counts(fraction)

@@ -36,9 +36,6 @@ target = root() / "figures" if profile == "full" else run.folder / "report"
 
 # %%
 results = report.collect_results(run.folder)
-notebooks = [key for key in results if key.startswith("time.") and key.split(".")[1][:2].isdigit()]
-results |= {key.replace(".seconds", ".minutes"): results[key] / 60 for key in notebooks}
-results["time.all.minutes"] = sum(results[key] for key in notebooks) / 60
 pd.Series(results).to_frame("value")
 
 # %% [markdown]

@@ -89,6 +89,7 @@ def test_resumed_training_equals_uninterrupted(network, images, tmp_path):
     resumed, resumed_history = trained(network(), images, tmp_path / "parts")
     assert weights_equal(whole, resumed)
     assert np.array_equal(history.loss, resumed_history.loss)
+    assert (history.attrs["resumed_epochs"], resumed_history.attrs["resumed_epochs"]) == (0, 1)
 
 
 def test_finished_training_is_not_repeated(images, tmp_path):
@@ -106,9 +107,30 @@ def test_another_seed_is_another_training(images, tmp_path):
 def test_validation_is_not_trained_on(images, tmp_path):
     plain, _ = trained(compact_network(), images, tmp_path / "a")
     wrong = (images, (LABELS + 1) % 7)
-    validated, history = trained(compact_network(), images, tmp_path / "b", validation=wrong)
+    validated, history = trained(compact_network(), images, tmp_path / "b", validation={"wrong": wrong})
     assert weights_equal(plain, validated)
-    assert {"val_loss", "val_accuracy"} <= set(history)
+    assert {"wrong_loss", "wrong_accuracy"} <= set(history)
+
+
+def test_cosine_decay_ends_at_rest(images, tmp_path):
+    model, _ = trained(compact_network(), images, tmp_path, cosine_decay=True)
+    assert float(model.optimizer.learning_rate) == pytest.approx(0, abs=1e-9)
+
+
+def test_training_interrupted_in_its_second_epoch_goes_on_from_the_first(images, tmp_path, monkeypatch):
+    def save_table(path, history):
+        if len(history) == 2:
+            raise KeyboardInterrupt
+        networks_save_table(path, history)
+
+    networks_save_table = networks.save_table
+    whole, _ = trained(compact_network(), images, tmp_path / "whole", cosine_decay=True)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(networks, "save_table", save_table)
+        trained(compact_network(), images, tmp_path / "parts", cosine_decay=True)
+    resumed, history = trained(compact_network(), images, tmp_path / "parts", cosine_decay=True)
+    assert history.attrs["resumed_epochs"] == 1
+    assert weights_equal(whole, resumed)
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ MODEL = SimpleNamespace(
         (plots.draw_fingerprint, np.zeros((64, 64, 3))),
         (plots.draw_scattering_geometry, DiffractionGeometry()),
         (plots.draw_network, MODEL),
-        (plots.draw_loss, {"loss": [0.3, 0.1], "val_loss": [0.2, 0.1]}),
+        (plots.draw_loss, {"loss": [0.3, 0.1], "pristine_loss": [0.2, 0.1]}),
         (plots.draw_confusion, np.eye(7, dtype=int)),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -140,7 +140,7 @@ def test_network_labels_say_what_each_layer_does(ax):
 
 
 def test_loss_starts_at_epoch_one(ax):
-    plots.draw_loss({"loss": [0.3, 0.1, 0.05], "val_loss": [0.2, 0.1, 0.06]}, ax)
+    plots.draw_loss({"loss": [0.3, 0.1, 0.05], "pristine_loss": [0.2, 0.1, 0.06]}, ax)
     assert ax.get_yscale() == "log"
     for line in ax.lines:
         np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3])

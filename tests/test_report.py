@@ -27,10 +27,23 @@ def test_a_result_that_was_not_reached_shows_a_dash():
 
 
 def test_two_notebooks_cannot_write_one_key(tmp_path):
-    save_json(tmp_path / "results" / "01.json", {"a": 1})
-    save_json(tmp_path / "results" / "02.json", {"a": 2})
+    save_json(tmp_path / "results" / "01_crystal_structures.json", {"a": 1})
+    save_json(tmp_path / "results" / "04_cnn_training.json", {"a": 2})
     with pytest.raises(ValueError, match="'a'"):
         collect_results(tmp_path)
+
+
+def test_what_an_earlier_run_had_done_counts_as_time(tmp_path):
+    name = "04_cnn_training"
+    save_json(tmp_path / "results" / f"{name}.json", {"a": 1, f"time.{name}.earlier_seconds": 100})
+    save_json(tmp_path / "results" / f"{name}.time.json", {f"time.{name}.seconds": 20})
+    results = collect_results(tmp_path)
+    assert results == {"a": 1, f"time.{name}.seconds": 120, f"time.{name}.minutes": 2, "time.all.minutes": 2}
+
+
+def test_results_of_a_notebook_that_is_gone_are_left_out(tmp_path):
+    save_json(tmp_path / "results" / "05_renamed.json", {"a": 1})
+    assert "a" not in collect_results(tmp_path)
 
 
 def test_publish_names_the_notebook_and_removes_what_is_gone(tmp_path):
@@ -40,9 +53,13 @@ def test_publish_names_the_notebook_and_removes_what_is_gone(tmp_path):
     target = tmp_path / "figures"
     target.mkdir()
     (target / "fig_99_old.png").write_bytes(b"old")
+    # A run that was killed while it wrote a figure.
+    (made.parent / ".fig_06_loss-x1").mkdir()
+    (made.parent / ".fig_06_loss-x1" / "fig_06_loss.png").write_bytes(b"half")
     publish(tmp_path / "build", target, "smoke", {"a": 1})
     assert not (target / "fig_99_old.png").exists()
-    assert load_json(target / "manifest.json")["files"]["fig_06_loss.png"]["notebook"] == "04_cnn_training"
+    (entry,) = load_json(target / "manifest.json")["files"].values()
+    assert entry["notebook"] == "04_cnn_training"
     assert load_json(target / "results.json") == {"a": 1}
 
 

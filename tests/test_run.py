@@ -32,6 +32,7 @@ def study(tmp_path, monkeypatch):
     """A study of one notebook, in an empty folder."""
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks" / "profiles.yaml").write_text("full:\n  01_answer: {denominator: 2}\n")
+    (tmp_path / "notebooks" / "01_answer.py").touch()
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -79,6 +80,20 @@ def test_a_misspelt_parameter_is_an_error(study):
     with pytest.raises(ValueError, match="denominatr"):
         execute(script(study, 4), "smoke")
     assert not (study / "build" / "smoke" / "01_answer.ipynb").exists()
+
+
+def test_a_profile_that_names_no_notebook_is_an_error(study):
+    (study / "notebooks" / "profiles.yaml").write_text("full:\n  01_anwser: {denominator: 2}\n")
+    with pytest.raises(ValueError, match="01_anwser"):
+        execute(script(study, 4), "smoke")
+
+
+def test_figures_that_are_no_longer_made_disappear(study):
+    old = study / "build" / "smoke" / "figures" / "01_answer" / "fig_01_old.png"
+    old.parent.mkdir(parents=True)
+    old.write_bytes(b"png")
+    execute(script(study, 4), "smoke")
+    assert not old.exists()
 
 
 def test_unknown_profile(study):

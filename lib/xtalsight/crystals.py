@@ -53,7 +53,9 @@ class Prototype:
     basis : callable
         z -> fractional coordinates (n, 3) in the primitive cell.
     volume : tuple of float
-        Range of the volume per atom, relative to the element's ground state in `ase.collections.dcdft`.
+        Range of the volume per atom, relative to the element's ground state in `ase.collections.dcdft`. The ranges are those
+        of relaxed elements relative to their own fcc crystal, as compiled for this study; the ground state stands in for it,
+        since no table of fcc volumes covers all elements. The fingerprint, being scaled, does not depend on the volume.
     c_over_a, alpha, z : tuple of (low, high) intervals
         Ranges of the axial ratio, of the rhombohedral angle in degrees and of the internal coordinate; empty where the
         prototype has no such parameter. Several intervals leave out the values between them.

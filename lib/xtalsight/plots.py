@@ -317,7 +317,7 @@ def draw_loss(history, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     history : DataFrame or mapping
-        Column ``loss`` and, where there was a validation, ``val_loss``: one value per epoch, the first is epoch 1.
+        Column ``loss`` and, for each validation, ``<name>_loss``: one value per epoch, the first is epoch 1.
     ax : Axes, optional
 
     Returns
@@ -325,10 +325,11 @@ def draw_loss(history, ax: Axes | None = None) -> Axes:
     Axes
     """
     ax = _axes(ax, (4.5, 3))
-    for column, name, style, color in (("loss", "training", "o-", _DARK), ("val_loss", "validation", "s--", _LIGHT)):
-        if column in history:
-            values = np.asarray(history[column])
-            ax.plot(np.arange(1, len(values) + 1), values, style, color=color, label=name)
+    columns = [column for column in history if column.endswith("loss")]
+    for column, style, color in zip(columns, ("o-", "s--", "^:"), (_DARK, _LIGHT, "0.5"), strict=False):
+        values = np.asarray(history[column])
+        label = "training" if column == "loss" else column.removesuffix("_loss").replace("_", " ")
+        ax.plot(np.arange(1, len(values) + 1), values, style, color=color, label=label)
     ax.set(yscale="log", xlabel="epoch", ylabel="loss")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend()

@@ -7,6 +7,7 @@ A profile is a scale at which the study runs. The notebooks themselves hold the 
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import yaml
 
@@ -27,11 +28,15 @@ def parameters(notebook: str, profile: str) -> dict:
     Raises
     ------
     ValueError
-        No such profile.
+        No such profile, or a profile names a notebook that does not exist.
     """
     if profile not in PROFILES:
         raise ValueError(f"{profile=} is none of {', '.join(PROFILES)}")
-    overrides = yaml.safe_load((root() / "notebooks" / "profiles.yaml").read_text())
+    folder = root() / "notebooks"
+    overrides = yaml.safe_load((folder / "profiles.yaml").read_text())
+    named = {name for notebooks in overrides.values() for name in notebooks or {}}
+    if unknown := sorted(name for name in named if not (folder / f"{name}.py").exists()):
+        raise ValueError(f"{folder / 'profiles.yaml'} sets parameters of {unknown}, which do not exist")
     return {"profile": profile, **(overrides.get(profile) or {}).get(notebook, {})}
 
 
@@ -64,8 +69,9 @@ class Run:
         return self.folder / "artefacts" / name
 
     def save_results(self, results: dict):
-        """Write the numbers of this notebook, a flat ``{"section.name": number}``."""
-        save_json(self.folder / "results" / f"{self.notebook}.json", results)
+        """Write the numbers of this notebook, a flat ``{"section.name": number}``; what is not finite becomes None."""
+        finite = {key: value if np.isfinite(value) else None for key, value in results.items()}
+        save_json(self.folder / "results" / f"{self.notebook}.json", finite)
 
     def results(self, notebook: str) -> dict:
         """Read the numbers that an earlier notebook wrote."""

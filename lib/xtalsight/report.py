@@ -6,7 +6,7 @@ import shutil
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from xtalsight.profiles import parameters
+from xtalsight.profiles import parameters, root
 from xtalsight.store import load_json, replacing, save_json
 
 _PACKAGES = (
@@ -52,6 +52,9 @@ def fill_numbers(text: str, results: dict) -> str:
 def collect_results(folder: Path) -> dict:
     """Merge the numbers of all notebooks of a profile, sorted by key.
 
+    ``time.<notebook>.earlier_seconds``, what a notebook found done by an earlier run of its own, is added to its time; each
+    notebook's time is given in minutes, too, and the sum of all.
+
     Raises
     ------
     ValueError
@@ -59,10 +62,17 @@ def collect_results(folder: Path) -> dict:
     """
     merged = {}
     for file in sorted(Path(folder, "results").glob("*.json")):
+        if file.name.split(".")[0] not in _notebooks():  # renamed or removed since
+            continue
         results = load_json(file)
         if twice := merged.keys() & results.keys():
             raise ValueError(f"{file.name}: {sorted(twice)} were written by an earlier notebook, too")
         merged |= results
+    for name in _notebooks():
+        if (seconds := f"time.{name}.seconds") in merged:
+            merged[seconds] += merged.pop(f"time.{name}.earlier_seconds", 0)
+            merged[f"time.{name}.minutes"] = merged[seconds] / 60
+    merged["time.all.minutes"] = sum(merged.get(f"time.{name}.minutes", 0) for name in _notebooks())
     return dict(sorted(merged.items()))
 
 
@@ -72,7 +82,9 @@ def publish(folder: Path, target: Path, profile: str, results: dict):
     The manifest names for each figure and table the notebook that made it, its checksum, and the versions and parameters
     with which it was made. Figures and tables in `target` that no notebook makes any more are removed.
     """
-    files = sorted(Path(folder, "figures").glob("*/*.*"))
+    # A run that was killed can leave a hidden folder beside the finished files.
+    files = sorted(file for kind in ("fig", "table") for file in Path(folder, "figures").glob(f"*/{kind}_*.*"))
+    files = [file for file in files if file.parent.name in _notebooks()]
     target.mkdir(parents=True, exist_ok=True)
     for old in {*target.glob("fig_*.png"), *target.glob("table_*.md")} - {target / file.name for file in files}:
         old.unlink()
@@ -91,6 +103,10 @@ def publish(folder: Path, target: Path, profile: str, results: dict):
     }
     save_json(target / "manifest.json", manifest)
     save_json(target / "results.json", results)
+
+
+def _notebooks():
+    return {script.stem for script in (root() / "notebooks").glob("[0-9]*.py")}
 
 
 def _version(package):

@@ -7,6 +7,7 @@ has run; after an error it lies beside it as ``NN_name.failed.ipynb``.
 
 import argparse
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -42,6 +43,7 @@ def execute(script: Path, profile: str) -> Path:
     failed = target.with_suffix(".failed.ipynb")
     values = parameters(name, profile)
     notebook = jupytext.read(script)
+    shutil.rmtree(run.folder / "figures" / name, ignore_errors=True)  # what it no longer makes must not be published
     with replacing(target) as executed:
         source = executed.with_suffix(".source.ipynb")
         nbformat.write(notebook, source)
