@@ -22,7 +22,8 @@ ENV :=
 endif
 SCRIPTS := $(sort $(wildcard notebooks/[0-9]*.py))
 EXECUTED := $(SCRIPTS:notebooks/%.py=$(BUILD)/%.ipynb)
-COMMON := $(wildcard lib/xtalsight/*.py) notebooks/profiles.yaml notebooks/matplotlibrc $(ENV)
+LIBRARY := $(filter-out %/bench.py %/pairing.py,$(wildcard lib/xtalsight/*.py))
+COMMON := $(LIBRARY) notebooks/profiles.yaml notebooks/matplotlibrc $(ENV)
 
 .PHONY: help all smoke test lab bench env sync check-sync lock clean
 .DELETE_ON_ERROR:
@@ -39,9 +40,9 @@ smoke: $(ENV)
 $(BUILD)/%.ipynb: notebooks/%.py $(COMMON)
 	@$(PY) -m xtalsight.run $< --profile $(PROFILE)
 
-$(BUILD)/02_diffraction_fingerprints.ipynb: $(BUILD)/01_crystal_structures.ipynb
-$(BUILD)/04_cnn_training.ipynb: $(BUILD)/02_diffraction_fingerprints.ipynb
-$(BUILD)/99_report.ipynb: $(filter-out $(BUILD)/99_report.ipynb,$(EXECUTED))
+$(BUILD)/02_diffraction_fingerprints.ipynb: $(BUILD)/01_crystal_structures.ipynb $(wildcard tests/reference/*)
+$(filter-out $(BUILD)/01% $(BUILD)/02% $(BUILD)/99%,$(EXECUTED)): $(BUILD)/02_diffraction_fingerprints.ipynb
+$(BUILD)/99_report.ipynb: $(filter-out $(BUILD)/99%,$(EXECUTED)) README.md
 
 test: $(ENV)
 	@$(PY) -m pytest
@@ -65,12 +66,12 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python;
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$python && break; done)
 
 $(ENV): requirements.txt
-	@set -e; if command -v uv >/dev/null; then \
-		uv venv --quiet --clear --python "$(or $(PYTHON),>=3.11,<3.14)" .venv; \
+	@set -e; rm -rf .venv; if command -v uv >/dev/null; then \
+		uv venv --quiet --python "$(or $(PYTHON),>=3.11,<3.14)" .venv; \
 		VIRTUAL_ENV=.venv uv pip install --require-hashes -r requirements.txt; \
 		VIRTUAL_ENV=.venv uv pip install --quiet --no-deps --no-build-isolation -e .; \
 	elif [ -n "$(PYTHON)" ]; then \
-		$(PYTHON) -m venv --clear .venv; \
+		$(PYTHON) -m venv .venv; \
 		.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt; \
 		.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
 	else echo "xtalsight needs Python 3.11, 3.12 or 3.13 (or uv): set PYTHON=/path/to/python" >&2; exit 1; fi

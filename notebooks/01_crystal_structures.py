@@ -9,16 +9,16 @@
 # %% [markdown]
 # # Which crystals does the study tell apart?
 #
-# **In:** fifteen crystal prototypes and the ranges that their lattice parameters have in nature.
+# **In:** fifteen kinds of crystal, of twelve AFLOW prototypes, and the ranges that their lattice parameters have in nature.
 # **Out:** the recipes of all structures, pristine and with vacancies.
 #
-# **Result:** <!--=crystals.structures:,-->10,517<!--/--> crystals in seven classes, of which
-# <!--=crystals.space_group_right:.2%-->100.00%<!--/--> have the space group that their label says, and a defective copy of each.
+# **Result:** <!--=crystals.structures:,-->…<!--/--> crystals in seven classes, of which
+# <!--=crystals.space_group_right:.2%-->…<!--/--> have the space group that their label says, and a defective copy of each.
 #
 # ![One cell of every class](../figures/fig_02a_cells.png)
 #
-# **Time:** <!--=time.01_crystal_structures.seconds:.0f-->84<!--/--> s for all structures on two cores, seconds for the small
-# sample that the parameters below ask for.
+# **Time:** <!--=time.01_crystal_structures.seconds:.0f-->…<!--/--> s for all structures on two cores, seconds for the small
+# sample that the parameters below ask for. The numbers in the text are those of all structures.
 #
 # The paper is Ziletti et al., *Nat. Commun.* **9**, 2775 (2018),
 # [doi:10.1038/s41467-018-05169-6](https://doi.org/10.1038/s41467-018-05169-6).
@@ -48,11 +48,12 @@ n_jobs = -1  # processes; -1 takes every core
 run = Run("01_crystal_structures", profile)
 
 # %% [markdown]
-# ## Seven classes, fifteen prototypes
+# ## Seven classes, twelve prototypes
 #
 # A *prototype* is a crystal structure without the element: the space group, which sites are taken, and which lengths
-# and angles are free. A *class* here is a space group or two. The class *hex/rh* joins space groups 194 and 166, so it
-# holds crystals that look quite different: hcp metals, graphite, arsenic.
+# and angles are free. Three prototypes appear twice, with different ranges: α-Hg and β-Po, for example, differ in nothing but
+# the angle. A *class* here is a space group or two. The class *hex/rh* joins space groups 194 and 166, so it holds crystals that
+# look quite different: hcp metals, graphite, arsenic.
 #
 # The counts are those of the published data set. Mind the last line: simple cubic has four structures.
 
@@ -64,8 +65,11 @@ prototypes
 # %% [markdown]
 # Free parameters are drawn from ranges that real crystals have. In body-centred tetragonal crystals c/a = 1 *is* bcc, and
 # c/a = √2 *is* fcc, so the class bct_139 keeps 0.03 away from both. The ranges of the volume are those of relaxed elements relative
-# to their own fcc crystal; here they multiply the volume of the ground state in `ase.collections.dcdft`, for want of an fcc volume
-# of every element. It matters little: notebook 02 scales the size away.
+# to their own fcc crystal, compiled for this study without a published source; here they multiply the volume of the ground state
+# in `ase.collections.dcdft`, for want of an fcc volume of every element. It matters little: notebook 02 scales the size away.
+#
+# Sources in the table: *Donohue* is J. Donohue, *The Structures of the Elements* (Wiley, 1974); *dcdft* is
+# `ase.collections.dcdft`, K. Lejaeghere et al., *Crit. Rev. Solid State Mater. Sci.* **39**, 1 (2014).
 
 # %%
 counts = crystals.data_set_counts(fraction)
@@ -92,7 +96,7 @@ tetragonal = pristine[pristine.prototype == "bct_in"]
 example[1] = tetragonal.loc[tetragonal.c_over_a.idxmax()].to_dict()  # visibly not bcc
 
 # %%
-figure, axes = plt.subplots(1, len(CLASSES), figsize=(9, 1.7))
+figure, axes = plt.subplots(1, len(CLASSES), figsize=(9, 1.45))
 for label, ax in enumerate(axes):
     cell = crystals.conventional_cell(crystals.primitive_cell(example[label]))
     plots.draw_crystal(cell, ax, color=plots.CLASS_COLORS[label], boundary=True)
@@ -139,7 +143,8 @@ pristine[~right.all(axis=1)]  # those that fail
 
 # %%
 recipe = example[1]
-turned = [crystals.rotate(crystals.primitive_cell(recipe), angles) for angles in ([20, 40, 60], [-70, 10, 130])]
+cell = crystals.conventional_cell(crystals.primitive_cell(recipe))
+turned = [crystals.rotate(cell, angles) for angles in ([20, 40, 60], [-70, 10, 130])]
 standard = [crystals.conventional_cell(atoms) for atoms in turned]
 
 # %%
@@ -158,7 +163,7 @@ rotation_left = max(
 print(f"largest difference of a coordinate: {rotation_left:.1e} Å")
 
 # %% [markdown]
-# None, but for rounding. The standard cell undoes the rotation, so "robust to rotation" describes the cell, not the
+# *One crystal, turned in two ways; the standard cell of each.* The two agree, but for rounding. The standard cell undoes the rotation, so "robust to rotation" describes the cell, not the
 # network that comes later. Where the crystal's axes are not known, as in a simulation or an experiment, this step is not
 # available.
 #
@@ -191,8 +196,8 @@ run.save_results(
         "crystals.elements": pristine.element.nunique(),
         "crystals.space_group_right": right.all(axis=1).mean(),
         "crystals.rotation_left_angstrom": rotation_left,
-        "crystals.supercell_atoms.min": whole.min(),
-        "crystals.supercell_atoms.max": whole.max(),
+        "crystals.sample.supercell_atoms.min": whole.min(),
+        "crystals.sample.supercell_atoms.max": whole.max(),
         "crystals.rebuilt_bit_for_bit": int(rebuilt),
         "crystals.vacancy_ratio": vacancy_ratio,
     }
@@ -201,7 +206,7 @@ run.save_results(
 # %% [markdown]
 # ## Summary
 #
-# - Seven classes are fifteen prototypes; their sizes are as unequal as in the published data.
+# - Seven classes are twelve prototypes; their sizes are as unequal as in the published data.
 # - Every label is confirmed by spglib, and every structure can be rebuilt from one row of a table.
 # - The random rotation is undone by the standard cell; what is robust to rotation is the cell.
 #

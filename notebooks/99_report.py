@@ -18,7 +18,7 @@
 import pandas as pd
 from IPython.display import Image, display
 
-from xtalsight import report, store
+from xtalsight import pairing, report, store
 from xtalsight.profiles import Run, root
 
 # %% [markdown]
@@ -53,15 +53,18 @@ for figure in sorted(target.glob("fig_*.png")):
 # %% [markdown]
 # ## README
 #
-# The README marks the places of its numbers; each takes the result of that name. A number that no notebook wrote is an error.
+# The README marks the places of its numbers; each takes the result of that name. A number that no notebook wrote is an error. The
+# texts of the notebooks in `notebooks/` are filled in the same way.
 
 # %%
 readme = root() / "README.md"
 text = report.fill_numbers(readme.read_text(), results)
 with store.replacing((root() if profile == "full" else target) / "README.md") as temporary:
     temporary.write_text(text)
+if profile == "full":
+    print("notebooks with new numbers in their text:", pairing.pair())
 
 # %% [markdown]
 # ## Summary
 #
-# - Every number in the README comes from `figures/results.json`, every figure from a notebook named in `figures/manifest.json`.
+# - Every number in the README and in the text of the notebooks comes from `figures/results.json`, every figure from a notebook named in `figures/manifest.json`.

@@ -3,7 +3,7 @@ import pytest
 
 from xtalsight import dataset
 from xtalsight.crystals import build_crystal, make_recipes
-from xtalsight.dataset import read_fingerprints, write_fingerprints
+from xtalsight.dataset import read_fingerprints, split, write_fingerprints
 from xtalsight.fingerprints import DiffractionGeometry
 
 GEOMETRY = DiffractionGeometry(n_pixels=16)
@@ -112,3 +112,48 @@ def test_bad_structures_are_listed_and_the_rest_is_kept(recipes, tmp_path):
 def test_reading_what_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError, match="run the notebook"):
         read_fingerprints(tmp_path / "none.zarr")
+
+
+def test_a_slice_is_read_alone(recipes, tmp_path):
+    images = written(recipes, tmp_path / "a.zarr")
+    assert np.array_equal(read_fingerprints(tmp_path / "a.zarr", slice(3, 7)), images[3:7])
+
+
+def test_interrupted_before_the_array_was_made(recipes, tmp_path):
+    (tmp_path / "a.zarr").mkdir()  # all that an interrupted start or clearing away leaves
+    written(recipes, tmp_path / "a.zarr")
+
+
+def test_a_recipe_that_makes_no_sense_is_listed(recipes, tmp_path):
+    recipes.loc[2, "prototype"] = "quasicrystal"
+    failures, _ = write_fingerprints({tmp_path / "a.zarr": recipes}, GEOMETRY, 1)
+    assert failures.row.tolist() == [2]
+    assert "quasicrystal" in failures.error[0]
+
+
+# Splits.
+
+
+@pytest.mark.parametrize("by", ["random", "element"])
+def test_split_is_a_partition_and_seeded(by):
+    many = make_recipes({"fcc": 200, "hcp": 200}, 7)
+    train, test = split(many, by, 0.1, 3)
+    assert sorted([*train, *test]) == list(range(400))
+    assert np.array_equal(test, split(many, by, 0.1, 3)[1])
+    assert not np.array_equal(test, split(many, by, 0.1, 4)[1])
+
+
+def test_random_split_holds_out_a_fraction_of_the_structures():
+    assert len(split(make_recipes({"fcc": 200}, 7), "random", 0.1, 3)[1]) == 20
+
+
+def test_split_by_element_keeps_elements_apart():
+    many = make_recipes({"fcc": 400, "hcp": 400}, 7)
+    train, test = split(many, "element", 0.1, 3)
+    assert len(test)
+    assert not set(many.element[train]) & set(many.element[test])
+
+
+def test_no_such_split(recipes):
+    with pytest.raises(ValueError, match="by='space group'"):
+        split(recipes, "space group", 0.1, 0)

@@ -82,14 +82,36 @@ def test_training_learns_what_is_plain_to_see(images, tmp_path):
     assert (networks.predict(model, images).argmax(axis=1) == LABELS).mean() == 1
 
 
-@pytest.mark.parametrize("network", [compact_network, table_1_network], ids=["compact", "with dropout"])
-def test_resumed_training_equals_uninterrupted(network, images, tmp_path):
-    whole, history = trained(network(), images, tmp_path / "whole")
-    trained(network(), images, tmp_path / "parts", epochs=1)
-    resumed, resumed_history = trained(network(), images, tmp_path / "parts")
+@pytest.mark.parametrize(
+    "network, options",
+    [(compact_network, {}), (compact_network, {"cosine_decay": True}), (table_1_network, {})],
+    ids=["compact", "decay", "with dropout"],
+)
+def test_training_interrupted_in_its_second_epoch_ends_as_if_it_had_not(
+    network, options, images, tmp_path, monkeypatch
+):
+    def interrupted(path, history):
+        if len(history) == 2:
+            raise KeyboardInterrupt
+        save_table(path, history)
+
+    save_table = networks.save_table
+    whole, history = trained(network(), images, tmp_path / "whole", **options)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(networks, "save_table", interrupted)
+        trained(network(), images, tmp_path / "parts", **options)
+    resumed, resumed_history = trained(network(), images, tmp_path / "parts", **options)
     assert weights_equal(whole, resumed)
     assert np.array_equal(history.loss, resumed_history.loss)
     assert (history.attrs["resumed_epochs"], resumed_history.attrs["resumed_epochs"]) == (0, 1)
+
+
+def test_fewer_epochs_are_another_training(images, tmp_path):
+    trained(compact_network(), images, tmp_path, epochs=2)
+    one, history = trained(compact_network(), images, tmp_path, epochs=1)
+    fresh, _ = trained(compact_network(), images, tmp_path / "fresh", epochs=1)
+    assert len(history) == 1
+    assert weights_equal(one, fresh)
 
 
 def test_finished_training_is_not_repeated(images, tmp_path):
@@ -115,22 +137,6 @@ def test_validation_is_not_trained_on(images, tmp_path):
 def test_cosine_decay_ends_at_rest(images, tmp_path):
     model, _ = trained(compact_network(), images, tmp_path, cosine_decay=True)
     assert float(model.optimizer.learning_rate) == pytest.approx(0, abs=1e-9)
-
-
-def test_training_interrupted_in_its_second_epoch_goes_on_from_the_first(images, tmp_path, monkeypatch):
-    def save_table(path, history):
-        if len(history) == 2:
-            raise KeyboardInterrupt
-        networks_save_table(path, history)
-
-    networks_save_table = networks.save_table
-    whole, _ = trained(compact_network(), images, tmp_path / "whole", cosine_decay=True)
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(networks, "save_table", save_table)
-        trained(compact_network(), images, tmp_path / "parts", cosine_decay=True)
-    resumed, history = trained(compact_network(), images, tmp_path / "parts", cosine_decay=True)
-    assert history.attrs["resumed_epochs"] == 1
-    assert weights_equal(whole, resumed)
 
 
 @pytest.mark.parametrize(

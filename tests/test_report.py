@@ -22,6 +22,10 @@ def test_a_number_that_nobody_wrote_is_an_error():
         fill_numbers("<!--=cnn.missing-->1<!--/-->", {"cnn.accuracy": 1})
 
 
+def test_a_number_that_is_not_there_yet_shows_as_missing():
+    assert fill_numbers("<!--=cnn.missing:.0f-->12<!--/-->", {}, missing="…") == "<!--=cnn.missing:.0f-->…<!--/-->"
+
+
 def test_a_result_that_was_not_reached_shows_a_dash():
     assert fill_numbers("<!--=a:.0f-->12<!--/-->", {"a": None}) == "<!--=a:.0f-->–<!--/-->"
 
@@ -52,18 +56,18 @@ def test_publish_names_the_notebook_and_removes_what_is_gone(tmp_path):
     made.write_bytes(b"png")
     target = tmp_path / "figures"
     target.mkdir()
-    (target / "fig_99_old.png").write_bytes(b"old")
+    for old in ("fig_99_old.png", "table_99_old.png", "table_99_old.md"):
+        (target / old).write_bytes(b"old")
     # A run that was killed while it wrote a figure.
     (made.parent / ".fig_06_loss-x1").mkdir()
     (made.parent / ".fig_06_loss-x1" / "fig_06_loss.png").write_bytes(b"half")
     publish(tmp_path / "build", target, "smoke", {"a": 1})
-    assert not (target / "fig_99_old.png").exists()
+    assert sorted(p.name for p in target.iterdir()) == ["fig_06_loss.png", "manifest.json", "results.json"]
     (entry,) = load_json(target / "manifest.json")["files"].values()
     assert entry["notebook"] == "04_cnn_training"
     assert load_json(target / "results.json") == {"a": 1}
 
 
-@pytest.mark.skipif(not (FIGURES / "results.json").exists(), reason="no full run has been published yet")
 class TestCommitted:
     """What is committed belongs together."""
 
@@ -72,7 +76,9 @@ class TestCommitted:
         assert fill_numbers(text, load_json(FIGURES / "results.json")) == text
 
     def test_figures_are_those_of_the_manifest(self):
-        files = load_json(FIGURES / "manifest.json")["files"]
+        manifest = load_json(FIGURES / "manifest.json")
+        assert manifest["profile"] == "full"
+        files = manifest["files"]
         found = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in FIGURES.glob("*_*.*")}
         assert found == {name: entry["sha256"] for name, entry in files.items()}
 

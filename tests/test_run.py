@@ -7,8 +7,9 @@ import nbformat
 import papermill
 import pytest
 
-from xtalsight.profiles import Run, parameters
+from xtalsight.profiles import parameters
 from xtalsight.run import execute
+from xtalsight.store import load_json
 
 SCRIPT = """# ---
 # jupyter:
@@ -47,7 +48,8 @@ def test_a_profile_changes_the_parameters_and_output_is_seen(study, capfd):
     executed = execute(script(study, 4), "full")
     assert executed == study / "build" / "full" / "01_answer.ipynb"
     assert "the answer is 42" in capfd.readouterr().out
-    assert Run("01_answer", "full").results("01_answer.time")["time.01_answer.seconds"] > 0
+    time = load_json(study / "build" / "full" / "results" / "01_answer.time.json")
+    assert time["time.01_answer.seconds"] > 0
 
 
 def test_a_failing_notebook_fails_and_leaves_itself_to_look_at(study):

@@ -3,7 +3,7 @@ import pytest
 from ase.build import bulk
 from scipy.spatial.transform import Rotation
 
-from xtalsight.scattering import amplitude, form_factor, mirrored_intensity, mirrored_vectors
+from xtalsight.scattering import _BLOCK, amplitude, form_factor, mirrored_intensity, mirrored_vectors
 
 SEED = 1912
 FIT_ACCURACY = 5e-3  # relative, of the tabulated form factors
@@ -138,7 +138,7 @@ def fast_and_direct(positions, numbers, elements, rng, n_vectors=30):
 
 
 @pytest.mark.parametrize("elements", [[26], [6, 26, 82]], ids=["one element", "three elements"])
-@pytest.mark.parametrize("n_atoms", [1, 2, 3, 30, 127, 128, 129, 300, 2000])  # 128 atoms are one block
+@pytest.mark.parametrize("n_atoms", [1, 2, 3, 30, _BLOCK - 1, _BLOCK, _BLOCK + 1, 2000])
 def test_fast_sum_is_within_float32_accuracy_of_the_amplitude(n_atoms, elements, rng):
     fast, direct = fast_and_direct(*cluster(n_atoms, elements, rng), elements, rng)
     assert fast.shape == (len(ORIENTATIONS), 30, 2, 2, 2)

@@ -27,9 +27,8 @@ ELEMENTS = tuple(dcdft.names)
 N_ATOMS = 256
 """Number of atoms that a supercell has at least (Ziletti et al. 2018)."""
 
-_SETYAWAN = "Setyawan & Curtarolo 2010"
-_DONOHUE = "Donohue, The Structures of the Elements (Wiley, 1974)"
-_DCDFT = "ase.collections.dcdft (Lejaeghere et al. 2014)"
+_DONOHUE = "Donohue"  # J. Donohue, The Structures of the Elements (Wiley, 1974)
+_DCDFT = "dcdft"  # ase.collections.dcdft: K. Lejaeghere et al., Crit. Rev. Solid State Mater. Sci. 39, 1 (2014)
 
 
 @dataclass(frozen=True)
@@ -54,8 +53,9 @@ class Prototype:
         z -> fractional coordinates (n, 3) in the primitive cell.
     volume : tuple of float
         Range of the volume per atom, relative to the element's ground state in `ase.collections.dcdft`. The ranges are those
-        of relaxed elements relative to their own fcc crystal, as compiled for this study; the ground state stands in for it,
-        since no table of fcc volumes covers all elements. The fingerprint, being scaled, does not depend on the volume.
+        of relaxed elements relative to their own fcc crystal, as compiled for this study without a published source; the ground
+        state stands in for it, since no table of fcc volumes covers all elements. The fingerprint, being scaled, does not
+        depend on the volume.
     c_over_a, alpha, z : tuple of (low, high) intervals
         Ranges of the axial ratio, of the rhombohedral angle in degrees and of the internal coordinate; empty where the
         prototype has no such parameter. Several intervals leave out the values between them.
@@ -89,9 +89,9 @@ PROTOTYPES = {
         Prototype("bcc", "A_cI2_229_a", 0, 229, 2601, BCC, volume=(0.93, 1.03), source="fixed by symmetry"),
         # c/a = 1 is bcc and sqrt(2) is fcc: both are kept 0.03 away.
         Prototype("bct_pa", "A_tI2_139_a", 1, 139, 110, BCT, c_over_a=((0.80, 0.97),),
-                  source=f"Pa 0.825, Hg(beta) 0.865: {_DONOHUE}; {_DCDFT}"),
+                  source=f"Pa 0.825, Hg(beta) 0.865: {_DONOHUE}; {_DCDFT}; above: the tetragonal path to bcc"),
         Prototype("bct_in", "A_tI2_139_a", 1, 139, 111, BCT, c_over_a=((1.03, 1.384), (1.445, 1.60)),
-                  source=f"In 1.52: {_DONOHUE}; {_DCDFT}; below it the tetragonal path from bcc to fcc"),
+                  source=f"In 1.52: {_DONOHUE}; {_DCDFT}; around: the tetragonal path from bcc through fcc"),
         Prototype("beta_sn", "A_tI4_141_a", 2, 141, 842, BCT, lambda z: [(0, 0, 0), (3 / 4, 1 / 4, 1 / 2)],
                   c_over_a=((0.50, 0.64),), source=f"beta-Sn 0.546, Si-II 0.55, Ge-II 0.52: {_DONOHUE}"),
         Prototype("diamond", "A_cF8_227_a", 3, 227, 910, FCC, lambda z: [(0, 0, 0), (1 / 4, 1 / 4, 1 / 4)],
@@ -236,7 +236,14 @@ def primitive_cell(recipe) -> Atoms:
     -------
     Atoms
         Periodic, volume per atom as the recipe says (angstrom).
+
+    Raises
+    ------
+    ValueError
+        No such prototype.
     """
+    if recipe["prototype"] not in PROTOTYPES:
+        raise ValueError(f"prototype {recipe['prototype']!r} is none of {', '.join(PROTOTYPES)}")
     prototype = PROTOTYPES[recipe["prototype"]]
     shape = [recipe[name] for name in ("c_over_a", "alpha") if np.isfinite(recipe[name])]
     cell = prototype.lattice(1.0, *shape).tocell().array
@@ -292,15 +299,16 @@ def conventional_cell(atoms: Atoms, symprec: float = 1e-3) -> Atoms:
 
 
 def _symmetry(atoms, symprec):
+    name = atoms.info.get("name", atoms.get_chemical_formula())
     if not np.isfinite(atoms.positions).all() or not np.isfinite(atoms.cell.array).all():
-        raise ValueError(f"{atoms.get_chemical_formula()}: positions and cell must be finite numbers")
+        raise ValueError(f"{name}: positions and cell must be finite numbers")
     cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
     try:
         symmetry = spglib.get_symmetry_dataset(cell, symprec=symprec)
     except spglib.SpglibError as error:
-        raise ValueError(f"no space group found for {atoms.get_chemical_formula()} at {symprec=}: {error}") from error
+        raise ValueError(f"{name}: no space group found at {symprec=}: {error}") from error
     if symmetry is None:
-        raise ValueError(f"no space group found for {atoms.get_chemical_formula()} at {symprec=}")
+        raise ValueError(f"{name}: no space group found at {symprec=}")
     return symmetry
 
 

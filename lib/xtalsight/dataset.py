@@ -1,4 +1,4 @@
-"""From recipes to arrays: fingerprints of many structures, in parallel, streamed to disk, resumable."""
+"""From recipes to arrays: fingerprints of many structures, in parallel, streamed to disk, resumable; splits."""
 
 import hashlib
 import inspect
@@ -11,6 +11,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import zarr
+from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from tqdm import tqdm
 
 from xtalsight import crystals, fingerprints, scattering
@@ -88,8 +89,8 @@ def write_fingerprints(
     return pd.DataFrame(failures, columns=["table", "row", "error"]), max(_seconds(path) for path in arrays)
 
 
-def read_fingerprints(path) -> np.ndarray:
-    """Read all fingerprints of `write_fingerprints` into memory, (n, n_pixels, n_pixels, 3) float32.
+def read_fingerprints(path, rows=slice(None)) -> np.ndarray:
+    """Read fingerprints of `write_fingerprints` into memory, (n, n_pixels, n_pixels, 3) float32: all, or a slice of them.
 
     Raises
     ------
@@ -98,7 +99,39 @@ def read_fingerprints(path) -> np.ndarray:
     """
     if not Path(path).exists():
         raise FileNotFoundError(f"no fingerprints at {path}: run the notebook that computes them first")
-    return zarr.open_array(path, mode="r")[:]
+    return zarr.open_array(path, mode="r")[rows]
+
+
+def split(recipes: pd.DataFrame, by: str, held_out: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Split structures into those to train on and those held out.
+
+    Parameters
+    ----------
+    recipes : DataFrame
+        A row a structure.
+    by : {"random", "element"}
+        "random" holds out structures, whatever they resemble, as the paper does; "element" holds out all structures of some
+        elements.
+    held_out : float
+        Fraction of the structures, or of the elements, to hold out.
+    seed : int
+
+    Returns
+    -------
+    train, test : ndarray of int
+        Positions of rows in `recipes`.
+
+    Raises
+    ------
+    ValueError
+        No such way to split.
+    """
+    if by == "random":
+        return next(ShuffleSplit(1, test_size=held_out, random_state=seed).split(recipes))
+    if by == "element":
+        splitter = GroupShuffleSplit(1, test_size=held_out, random_state=seed)
+        return next(splitter.split(recipes, groups=recipes.element))
+    raise ValueError(f"{by=} must be 'random' or 'element'")
 
 
 def _identity(recipes, geometry, build):
@@ -111,7 +144,7 @@ def _identity(recipes, geometry, build):
 
 def _open(path, recipes, geometry, build):
     identity = _identity(recipes, geometry, build)
-    if path.exists():
+    if (path / "zarr.json").exists():  # what was interrupted while it was made anew has none
         array = zarr.open_array(path, mode="r+")
         if array.attrs.get("identity") == identity:
             return array

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from ase import Atoms
+from ase.data import chemical_symbols
 from vesin import NeighborList
 
 from xtalsight.scattering import MirroredVectors, amplitude, form_factor, mirrored_intensity, mirrored_vectors
@@ -164,7 +165,12 @@ def _form_factors(geometry, numbers, eighth=False):
     s = np.linalg.norm(ring.eighth.components.T if eighth else ring.scattering_vectors, axis=-1)
     shift = 2 if geometry.reference_quirks else 0
     # An unknown species, atomic number 0, must not pass as helium.
-    f = np.array([form_factor(number + shift if number > 0 else 0, s) for number in numbers])
+    try:
+        f = np.array([form_factor(number + shift if number > 0 else 0, s) for number in numbers])
+    except ValueError as error:
+        symbols = ", ".join(chemical_symbols[number] for number in numbers)
+        quirk = " with the form factor of the element two places further" if shift else ""
+        raise ValueError(f"elements {symbols}{quirk}: {error}") from error
     return f.astype(np.float32) if eighth else f
 
 

@@ -207,7 +207,7 @@ def train(
     threads = tf.config.threading.get_intra_op_parallelism_threads()
     identity = joblib.hash(
         [inspect.getsource(train), model.to_json(), model.get_weights(), list(validation), data, batch_size, learning_rate,
-         epochs if cosine_decay else None, seed, threads, keras.__version__, tf.__version__, np.__version__]
+         cosine_decay, epochs, seed, threads, keras.__version__, tf.__version__, np.__version__]
     )  # fmt: skip
     saved, log = (Path(folder) / f"{model.name}-{identity[:12]}{ending}" for ending in (".keras", ".csv"))
     steps = -(-len(images) // batch_size)
@@ -253,15 +253,14 @@ def train(
                 row[f"{name}_loss"], row[f"{name}_accuracy"] = model.evaluate(*pair, batch_size=256, verbose=0)
             row["validation_seconds"] = time.perf_counter() - start
             history.append(row)
-            progress.set_postfix_str(
-                ", ".join(f"{k} {v:.4g}" for k, v in row.items() if k.endswith(("loss", "accuracy")))
-            )
+            scores = ", ".join(f"{key} {value:.4g}" for key, value in row.items() if key.endswith(("loss", "accuracy")))
+            progress.set_postfix_str(f"epoch {epoch + 1}/{epochs}, {scores}")
             # The history first: rows beyond the epochs of the saved model are ignored.
             save_table(log, pd.DataFrame(history))
             with replacing(saved) as temporary:
                 model.save(temporary)
-    history = pd.DataFrame(history)[:epochs]
-    history.attrs["resumed_epochs"] = min(done, epochs)
+    history = pd.DataFrame(history)
+    history.attrs["resumed_epochs"] = done
     return model, history
 
 

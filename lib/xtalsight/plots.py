@@ -38,8 +38,6 @@ def draw_crystal(
     *,
     color=None,
     boundary: bool = False,
-    radius: float = 0.22,
-    rotation: str | None = None,
 ) -> Axes:
     """Draw the atoms and their cell in parallel projection; atoms further away are paler.
 
@@ -52,19 +50,15 @@ def draw_crystal(
         Of all atoms, e.g. that of their class; without it, the colours of the elements.
     boundary : bool
         Draw a single cell as in a textbook: one atom at the origin, and the periodic images on the far faces.
-    radius : float
-        Of an atom, in units of the mean nearest-neighbour distance; atoms touch at 0.5.
-    rotation : str, optional
-        View, as in `ase.visualize.plot.plot_atoms`. Without it x points to the right, y into the page and z upwards, slightly
-        turned: less for a supercell, where one looks along the columns, than with `boundary`.
 
     Returns
     -------
     Axes
     """
     ax = _axes(ax, (3, 3))
-    rotation = rotation or ("-90x,-20y,12x" if boundary else "-90x,-7y,5x")
-    radii = radius * length_scale(atoms)
+    # x to the right, y into the page, z upwards, slightly turned: less for a supercell, where one looks along the columns.
+    rotation = "-90x,-20y,12x" if boundary else "-90x,-7y,5x"
+    radii = 0.22 * length_scale(atoms)  # atoms would touch at 0.5
     if boundary:
         atoms = _with_boundary(atoms)
     depth = (atoms.positions @ rotate(rotation))[:, 2]

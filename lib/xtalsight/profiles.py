@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from xtalsight.store import load_json, replacing, save_json
+from xtalsight.store import replacing, save_json
 
 PROFILES = ("smoke", "full")
 
@@ -72,10 +72,6 @@ class Run:
         """Write the numbers of this notebook, a flat ``{"section.name": number}``; what is not finite becomes None."""
         finite = {key: value if np.isfinite(value) else None for key, value in results.items()}
         save_json(self.folder / "results" / f"{self.notebook}.json", finite)
-
-    def results(self, notebook: str) -> dict:
-        """Read the numbers that an earlier notebook wrote."""
-        return load_json(self.folder / "results" / f"{notebook}.json")
 
     def save_figure(self, figure, name: str):
         """Write a matplotlib figure as ``fig_NN_name.png``."""

@@ -1,10 +1,13 @@
 """Collect what the notebooks wrote: numbers, figures, tables, and the numbers in texts."""
 
+import ast
 import hashlib
 import re
 import shutil
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+import jupytext
 
 from xtalsight.profiles import parameters, root
 from xtalsight.store import load_json, replacing, save_json
@@ -25,26 +28,28 @@ _PACKAGES = (
 _MARK = re.compile(r"(<!--=(?P<key>[\w.+-]+)(?::(?P<format>[^>]*?))?-->)(?P<value>.*?)(<!--/-->)")
 
 
-def fill_numbers(text: str, results: dict) -> str:
+def fill_numbers(text: str, results: dict, missing: str | None = None) -> str:
     """Put results into the marked places of a Markdown text.
 
     A place is marked by comments that a reader does not see: ``<!--=cnn.pristine.accuracy:.2%-->99.9 %<!--/-->``. What stands
-    between them is replaced by the result, in the given format of Python (``:.2%``; none prints the number as it is). A result of None,
-    a goal that was not reached, shows as a dash.
+    between them is replaced by the result, in the given format of Python (``:.2%``; none prints the number as it is). A
+    result of None, a goal that was not reached, shows as a dash. A result that is not there shows as `missing`.
 
     Raises
     ------
     KeyError
-        A result is not there, though there are results.
+        A result is not there, and `missing` is not given.
     """
-    if not results:
-        return text
 
     def value(mark):
-        if mark["key"] not in results:
+        if mark["key"] in results:
+            result = results[mark["key"]]
+            shown = "–" if result is None else format(result, mark["format"] or "")
+        elif missing is not None:
+            shown = missing
+        else:
             raise KeyError(f"the text asks for {mark['key']!r}, which no notebook wrote")
-        result = results[mark["key"]]
-        return f"{mark[1]}{'–' if result is None else format(result, mark['format'] or '')}{mark[5]}"
+        return f"{mark[1]}{shown}{mark[5]}"
 
     return _MARK.sub(value, text)
 
@@ -62,7 +67,7 @@ def collect_results(folder: Path) -> dict:
     """
     merged = {}
     for file in sorted(Path(folder, "results").glob("*.json")):
-        if file.name.split(".")[0] not in _notebooks():  # renamed or removed since
+        if file.name.split(".")[0] not in _notebooks() or file.name.startswith("99_"):  # removed; not yet known
             continue
         results = load_json(file)
         if twice := merged.keys() & results.keys():
@@ -79,14 +84,15 @@ def collect_results(folder: Path) -> dict:
 def publish(folder: Path, target: Path, profile: str, results: dict):
     """Copy figures and tables of a profile to `target`, with ``results.json`` and ``manifest.json``.
 
-    The manifest names for each figure and table the notebook that made it, its checksum, and the versions and parameters
-    with which it was made. Figures and tables in `target` that no notebook makes any more are removed.
+    The manifest names for each figure and table the notebook that made it and its checksum, for each notebook the checksum
+    of its script and its parameters, and the versions of the libraries. Figures and tables in `target` that no notebook makes
+    any more are removed.
     """
     # A run that was killed can leave a hidden folder beside the finished files.
     files = sorted(file for kind in ("fig", "table") for file in Path(folder, "figures").glob(f"*/{kind}_*.*"))
     files = [file for file in files if file.parent.name in _notebooks()]
     target.mkdir(parents=True, exist_ok=True)
-    for old in {*target.glob("fig_*.png"), *target.glob("table_*.md")} - {target / file.name for file in files}:
+    for old in {*target.glob("fig_*.*"), *target.glob("table_*.*")} - {target / file.name for file in files}:
         old.unlink()
     for file in files:
         with replacing(target / file.name) as temporary:
@@ -95,18 +101,33 @@ def publish(folder: Path, target: Path, profile: str, results: dict):
     manifest = {
         "profile": profile,
         "versions": {name: _version(name) for name in _PACKAGES},
-        "parameters": {name: parameters(name, profile) for name in notebooks},
-        "files": {
-            file.name: {"notebook": file.parent.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
-            for file in files
+        "notebooks": {
+            name: {"sha256": _sha256(_script(name)), "parameters": _parameters(name, profile)} for name in notebooks
         },
+        "files": {file.name: {"notebook": file.parent.name, "sha256": _sha256(file)} for file in files},
     }
     save_json(target / "manifest.json", manifest)
     save_json(target / "results.json", results)
 
 
 def _notebooks():
-    return {script.stem for script in (root() / "notebooks").glob("[0-9]*.py")}
+    return sorted(script.stem for script in (root() / "notebooks").glob("[0-9]*.py"))
+
+
+def _script(notebook):
+    return root() / "notebooks" / f"{notebook}.py"
+
+
+def _sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _parameters(notebook, profile):
+    """All parameters of a notebook: those of its parameters cell, and what the profile changes."""
+    cells = jupytext.read(_script(notebook)).cells
+    (cell,) = (cell.source for cell in cells if "parameters" in cell.metadata.get("tags", []))
+    literals = {node.targets[0].id: ast.literal_eval(node.value) for node in ast.parse(cell).body}
+    return literals | parameters(notebook, profile)
 
 
 def _version(package):

@@ -2,7 +2,7 @@
 
 The notebook is made from the script by jupytext, gets the parameters of the profile and is run by papermill. What the cells
 print appears on the terminal as it comes. The executed notebook takes its place in ``build/<profile>/`` only when every cell
-has run; after an error it lies beside it as ``NN_name.failed.ipynb``.
+has run, with the numbers of its profile in its text; after an error it lies beside it as ``NN_name.failed.ipynb``.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import nbformat
 import papermill
 
 from xtalsight.profiles import PROFILES, Run, parameters
+from xtalsight.report import collect_results, fill_numbers
 from xtalsight.store import replacing, save_json
 
 
@@ -71,8 +72,19 @@ def execute(script: Path, profile: str) -> Path:
             raise
         seconds = time.perf_counter() - start
         save_json(run.folder / "results" / f"{name}.time.json", {f"time.{name}.seconds": round(seconds, 1)})
+        _finish_text(executed, collect_results(run.folder))
     failed.unlink(missing_ok=True)
     return target
+
+
+def _finish_text(path, results):
+    """Fill in the numbers of this profile, and let links to figures lead there from the folder of executed notebooks."""
+    notebook = nbformat.read(path, 4)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            text = fill_numbers(cell.source, results, missing="…")
+            cell.source = text.replace("](../figures/", "](../../figures/")
+    nbformat.write(notebook, path)
 
 
 def main():
