@@ -42,6 +42,7 @@ $(BUILD)/%.ipynb: notebooks/%.py $(COMMON)
 
 $(BUILD)/02_diffraction_fingerprints.ipynb: $(BUILD)/01_crystal_structures.ipynb $(wildcard tests/reference/*)
 $(filter-out $(BUILD)/01% $(BUILD)/02% $(BUILD)/99%,$(EXECUTED)): $(BUILD)/02_diffraction_fingerprints.ipynb
+$(BUILD)/05_attentive_response_maps.ipynb: $(BUILD)/04_cnn_training.ipynb
 $(BUILD)/99_report.ipynb: $(filter-out $(BUILD)/99%,$(EXECUTED)) README.md
 
 test: $(ENV)

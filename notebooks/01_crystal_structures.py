@@ -12,8 +12,8 @@
 # **In:** fifteen kinds of crystal, of twelve AFLOW prototypes, and the ranges that their lattice parameters have in nature.
 # **Out:** the recipes of all structures, pristine and with vacancies.
 #
-# **Result:** <!--=crystals.structures:,-->…<!--/--> crystals in seven classes, of which
-# <!--=crystals.space_group_right:.2%-->…<!--/--> have the space group that their label says, and a defective copy of each.
+# **Result:** <!--=crystals.structures:,-->…<!--/--> crystals in seven classes, of
+# which <!--=crystals.space_group_right:.2%-->…<!--/--> have the space group that their label says, and a defective copy of each.
 #
 # ![One cell of every class](../figures/fig_02a_cells.png)
 #

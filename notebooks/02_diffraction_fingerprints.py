@@ -12,14 +12,14 @@
 # **In:** the recipes of notebook 01.
 # **Out:** one picture of 64×64 pixels and three channels for every structure, pristine and defective.
 #
-# **Result:** the pictures equal those of the reference code within
-# <!--=fingerprints.reference.largest_difference:.1e-->…<!--/--> of their range of 0 to 1, on
-# <!--=fingerprints.reference.structures-->…<!--/--> structures; a crystal that lost a quarter of its atoms keeps its peaks.
+# **Result:** the pictures equal those of the reference code
+# within <!--=fingerprints.reference.largest_difference:.1e-->…<!--/--> of their range of 0 to 1,
+# on <!--=fingerprints.reference.structures-->…<!--/--> structures; a crystal that lost a quarter of its atoms keeps its peaks.
 #
 # ![Fingerprints of the seven classes](../figures/fig_02b_fingerprints.png)
 #
-# **Time:** <!--=time.02_diffraction_fingerprints.seconds:.0f-->…<!--/--> s for
-# <!--=fingerprints.structures:,-->…<!--/--> structures on two cores; seconds for the sample below. The numbers in the text are
+# **Time:** <!--=time.02_diffraction_fingerprints.seconds:.0f-->…<!--/--> s
+# for <!--=fingerprints.structures:,-->…<!--/--> structures on two cores; seconds for the sample below. The numbers in the text are
 # those of all structures.
 
 # %%
@@ -100,7 +100,7 @@ run.save_figure(figure, "fig_01b_form_factors")
 #
 # ## One crystal, six patterns, one picture
 #
-# Iron, body-centred cubic. **Predict:** which of the six patterns should look alike, given the symmetry of a cube?
+# Take a body-centred cubic one. **Predict:** which of the six patterns should look alike, given the symmetry of a cube?
 
 # %%
 recipes = {name: store.load_table(run.path(f"recipes_{name}.csv")) for name in ("pristine", "vacancies")}
@@ -116,7 +116,7 @@ for ax, pattern, title in zip(axes, patterns, ["x −45°", "x +45°", "y −45�
 run.save_figure(figure, "fig_01c_six_patterns")
 
 # %% [markdown]
-# *The six patterns, brightened: colour is intensity to the power 1/4, each pattern's brightest pixel 1. The two of one axis mirror each
+# *The six patterns, brightened: colour is intensity to the power 1/4, the brightest pixel of all being 1. The two of one axis mirror each
 # other, nearly: a repeated cell ends on different planes on opposite faces.* Added in pairs and divided by the brightest pixel
 # of all three channels, they are the fingerprint.
 

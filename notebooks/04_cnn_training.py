@@ -11,12 +11,12 @@
 #
 # **In:** the fingerprints of notebook 02. **Out:** trained networks, their confusion matrices, their errors if any.
 #
-# **Result:** the network of the paper, trained on pristine crystals only, is right for
-# <!--=cnn.pristine.accuracy:.2%-->…<!--/--> of the pristine and <!--=cnn.vacancies_25.accuracy:.2%-->…<!--/-->
-# of the crystals that lack a quarter of their atoms; on elements that it never saw,
-# <!--=cnn.table_1.grouped.held_out.vacancies_25.accuracy:.2%-->…<!--/--> of the latter. A network of
-# <!--=cnn.compact.parameters:,-->…<!--/--> parameters does the same after at most
-# <!--=cnn.compact.seconds.max:.0f-->…<!--/--> s of training.
+# **Result:** the network of the paper, trained on pristine crystals only, is right
+# for <!--=cnn.pristine.accuracy:.2%-->…<!--/--> of the pristine and <!--=cnn.vacancies_25.accuracy:.2%-->…<!--/-->
+# of the crystals that lack a quarter of their atoms; on elements that it never
+# saw, <!--=cnn.table_1.grouped.held_out.vacancies_25.accuracy:.2%-->…<!--/--> of the latter. A network
+# of <!--=cnn.compact.parameters:,-->…<!--/--> parameters does the same after at
+# most <!--=cnn.compact.seconds.max:.0f-->…<!--/--> s of training.
 #
 # ![Confusion matrix on defective crystals](../figures/table_04_confusion_vacancies_25.png)
 #
@@ -110,8 +110,8 @@ twin = {name: twins(*split) for name, split in splits(seed).items()}
 print({name: f"{fraction:.1%}" for name, fraction in twin.items()})
 
 # %% [markdown]
-# In the full run <!--=cnn.random.held_out.twins:.0%-->…<!--/--> of the randomly held-out pictures have a twin, and
-# <!--=cnn.grouped.held_out.twins:.0%-->…<!--/--> where elements are held out: a perfect score on pristine crystals is to a large part
+# In the full run <!--=cnn.random.held_out.twins:.0%-->…<!--/--> of the randomly held-out pictures have a twin,
+# and <!--=cnn.grouped.held_out.twins:.0%-->…<!--/--> where elements are held out: a perfect score on pristine crystals is to a large part
 # memory. The vacancies, in both splits, make pictures that nothing was trained on.
 
 # %% [markdown]
@@ -176,7 +176,7 @@ for name, split in splits(seed).items():
 figure, axes = plt.subplots(1, 2, figsize=(7.5, 3), sharey=True)
 for ax, name in zip(axes, ("random", "grouped")):
     plots.draw_loss(trained["table_1", name, seed][1], ax)
-    ax.set_title(f"{name} split")
+    ax.set_title({"random": "random split", "grouped": "elements held out"}[name])
 axes[1].set_ylabel("")
 run.save_figure(figure, "fig_06_loss")
 
@@ -409,7 +409,7 @@ for file, (network, name) in kept.items():
 #   that lack a quarter of their atoms.
 # - For elements that were never shown it is <!--=cnn.table_1.grouped.held_out.vacancies_25.accuracy:.2%-->…<!--/-->; on pristine crystals
 #   a perfect score says little, on defective ones it says more.
-# - The task is easy enough for a network seven times smaller: in <!--=cnn.compact.trainings_all_right-->…<!--/--> of
-#   <!--=cnn.compact.trainings-->…<!--/--> trainings, each of seconds, it is right for every structure.
+# - The task is easy enough for a network seven times smaller: in <!--=cnn.compact.trainings_all_right-->…<!--/-->
+#   of <!--=cnn.compact.trainings-->…<!--/--> trainings, each of seconds, it is right for every structure.
 #
-# Next: [99 Report](99_report.ipynb) collects the numbers and figures.
+# Next: [05 Attentive response maps](05_attentive_response_maps.ipynb) asks what the network looks at.

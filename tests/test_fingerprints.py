@@ -7,7 +7,7 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from scipy.spatial.transform import Rotation
 
-from xtalsight.crystals import PROTOTYPES, build_crystal, make_recipes
+from xtalsight.crystals import PROTOTYPES, build_crystal, conventional_cell, make_recipes, primitive_cell
 from xtalsight.fingerprints import (
     ORIENTATIONS,
     DiffractionGeometry,
@@ -16,6 +16,7 @@ from xtalsight.fingerprints import (
     diffraction_patterns_direct,
     fingerprint,
     length_scale,
+    reflections,
     rotation,
 )
 from xtalsight.scattering import amplitude, form_factor
@@ -379,3 +380,66 @@ def test_length_scale_rejects(atoms):
     atoms.info["name"] = "culprit"
     with pytest.raises(ValueError, match="culprit"):
         length_scale(atoms)
+
+
+# Bragg reflections.
+
+
+def standard_cell_and_cluster(name):
+    recipe = make_recipes({name: 1}, SEED).iloc[0].to_dict()
+    cluster = build_crystal(recipe)
+    return conventional_cell(primitive_cell(recipe)), cluster, cluster.get_volume() ** (1 / 3) / length_scale(cluster)
+
+
+def near_reflections(table, distance=2.0):
+    """Pixels (n, n, channel) within `distance` pixels of a reflection in the table."""
+    row, column = np.indices((N, N)) - (N - 1) / 2
+    near = np.zeros((N, N, 3), bool)
+    for r in table.itertuples():
+        near[..., r.channel] |= np.hypot(column - r.x, row - r.y) < distance
+    return near
+
+
+@pytest.mark.parametrize("name", PROTOTYPES)
+def test_brightness_of_a_fingerprint_lies_at_the_reflections(name):
+    cell, cluster, extent = standard_cell_and_cluster(name)
+    near = near_reflections(reflections(cell, extent))
+    image = fingerprint(cluster)
+    brightest = np.sort(image.ravel())[-50:].min()
+    assert near[image >= brightest].mean() > 0.8  # diamond's (111) shines in from inside the ring
+    assert image[near].sum() > 0.7 * image.sum()
+    assert near[RING].mean() < 0.25  # a small part of the ring
+
+
+@pytest.mark.parametrize(
+    "name, allowed",
+    [
+        ("fcc", lambda h, k, l: (h % 2 == k % 2) & (k % 2 == l % 2)),
+        ("bcc", lambda h, k, l: (h + k + l) % 2 == 0),
+        ("diamond", lambda h, k, l: (h % 2 == 1) | ((h + k + l) % 4 == 0)),
+        ("hcp", lambda h, k, l: ~((l % 2 == 1) & ((h + 2 * k) % 3 == 0))),
+    ],
+)
+def test_reflections_obey_the_extinction_rules(name, allowed):
+    cell, _, extent = standard_cell_and_cluster(name)
+    table = reflections(cell, extent)
+    assert len(table) > 10
+    assert allowed(table.h, table.k, table.l).all()
+
+
+def test_reflections_are_bragg_peaks_of_the_scaled_crystal():
+    cell, _, extent = standard_cell_and_cluster("fcc")
+    table = reflections(cell, extent)
+    lattice_parameter = np.sqrt(2)  # of fcc, in nearest-neighbour distances
+    g = np.sqrt(table.h**2 + table.k**2 + table.l**2) / lattice_parameter
+    two_theta = np.arctan(np.hypot(table.x, table.y) * PIXEL / DISTANCE)
+    bragg = 2 * np.sin(two_theta / 2) / WAVELENGTH
+    # Off the Ewald sphere by less than 1 / extent along the beam.
+    assert (np.abs(bragg - g) < 1 / extent).all()
+    on_sphere = table.miss.abs() < 0.02
+    np.testing.assert_allclose(bragg[on_sphere], g[on_sphere], atol=0.02)
+
+
+def test_a_cluster_has_no_reflections():
+    with pytest.raises(ValueError, match="periodic"):
+        reflections(molecule("C60"), 5.0)

@@ -55,8 +55,9 @@ def test_make_has_nothing_to_do_a_second_time(smoke):
     "changed, rerun",
     [
         ("01_crystal_structures", [script.stem for script in SCRIPTS]),
-        ("02_diffraction_fingerprints", ["02_diffraction_fingerprints", "04_cnn_training", "99_report"]),
-        ("04_cnn_training", ["04_cnn_training", "99_report"]),
+        ("02_diffraction_fingerprints", [script.stem for script in SCRIPTS if script.stem[:2] != "01"]),
+        ("04_cnn_training", ["04_cnn_training", "05_attentive_response_maps", "99_report"]),
+        ("05_attentive_response_maps", ["05_attentive_response_maps", "99_report"]),
         ("99_report", ["99_report"]),
     ],
 )

@@ -87,6 +87,11 @@ class TestCommitted:
             for link in re.findall(r"\]\(([^)#:]+)\)", text.read_text()):
                 assert (text.parent / link).exists(), f"{text.name} links to {link}"
 
+    def test_no_line_of_text_begins_with_a_mark(self):
+        # In Markdown a line that begins with a comment ends the paragraph.
+        for text in (root() / "README.md", *(root() / "notebooks").glob("[0-9]*.py")):
+            assert not re.search(r"^(# )?\s*<!--", text.read_text(), re.MULTILINE), text.name
+
     def test_results_are_numbers_with_a_section(self):
         for key, value in load_json(FIGURES / "results.json").items():
             assert "." in key and (value is None or isinstance(value, (int, float))), key

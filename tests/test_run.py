@@ -25,6 +25,13 @@ denominator = {denominator}
 
 # %%
 print("the answer is", 84 // denominator)
+
+# %%
+import sys
+
+for step in range(3):
+    print(f"\\rstep {{step}}", end="", file=sys.stderr, flush=True)
+print("\\nI0000 00:00:1 1 port.cc:1] chatter", file=sys.stderr)
 """
 
 
@@ -50,6 +57,12 @@ def test_a_profile_changes_the_parameters_and_output_is_seen(study, capfd):
     assert "the answer is 42" in capfd.readouterr().out
     time = load_json(study / "build" / "full" / "results" / "01_answer.time.json")
     assert time["time.01_answer.seconds"] > 0
+
+
+def test_of_a_progress_bar_the_last_state_is_kept(study):
+    notebook = nbformat.read(execute(script(study, 4), "full"), 4)
+    (output,) = notebook.cells[-1].outputs
+    assert output.text == "step 2\n"
 
 
 def test_a_failing_notebook_fails_and_leaves_itself_to_look_at(study):

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from ase import Atoms
 from ase.data import chemical_symbols
 from vesin import NeighborList
@@ -316,3 +317,70 @@ def combine_patterns(patterns: np.ndarray) -> np.ndarray:
     """Sum the six patterns (6, n, n) into three channels and divide by the common maximum: (n, n, 3)."""
     channels = patterns.reshape(3, 2, *patterns.shape[1:]).sum(axis=1)
     return np.ascontiguousarray(np.moveaxis(channels / channels.max(), 0, -1))
+
+
+def reflections(cell: Atoms, extent: float, geometry: DiffractionGeometry = DiffractionGeometry()) -> pd.DataFrame:
+    """Predict where the Bragg reflections of a crystal lie in its fingerprint.
+
+    A reciprocal lattice vector g = h b1 + k b2 + l b3 with structure factor F_hkl = sum_j f_j(|g|) exp(-2 pi i (h x_j + k y_j +
+    l z_j)) shows where g, turned by M^T, comes to lie on the detector. In a cluster of finite height it shows, too, when it
+    misses the Ewald sphere along the beam by less than 1 / extent.
+
+    Parameters
+    ----------
+    cell : Atoms
+        Periodic cell in the orientation of the fingerprint, e.g. from `xtalsight.crystals.conventional_cell`.
+    extent : float
+        Edge of the cluster in units of the mean nearest-neighbour distance.
+    geometry : DiffractionGeometry
+
+    Returns
+    -------
+    DataFrame
+        One row for each allowed reflection on the ring and each pattern: ``h, k, l``, ``pattern`` (index into
+        `ORIENTATIONS`), ``channel``, ``x, y`` (pixels from the beam), ``miss`` (distance from the Ewald sphere, 1/angstrom of
+        the scaled crystal), ``intensity`` (electrons squared: |F_hkl|^2 sinc^2(miss extent)), brightest first.
+
+    Raises
+    ------
+    ValueError
+        The cell is not periodic in three directions, or as `diffraction_patterns`.
+    """
+    if not cell.pbc.all():
+        raise ValueError(f"{_name(cell)}: only a crystal, periodic in three directions, has reflections")
+    reciprocal = cell.cell.reciprocal().array * length_scale(cell)  # rows, 1/angstrom
+    s_max = np.linalg.norm(geometry.scattering_vectors[geometry.ring], axis=-1).max() + 1 / extent
+    # |h| = |g . a1| is at most |g| times the edge a1 of the scaled cell.
+    limits = np.floor(s_max * cell.cell.lengths() / length_scale(cell)).astype(int)
+    hkl = np.stack(np.meshgrid(*(np.arange(-limit, limit + 1) for limit in limits), indexing="ij"), axis=-1).reshape(
+        -1, 3
+    )
+    g = hkl @ reciprocal
+    length = np.linalg.norm(g, axis=-1)
+    hkl, g, length = (values[(length > 0) & (length < s_max)] for values in (hkl, g, length))
+    shift = 2 if geometry.reference_quirks else 0
+    f = np.array([form_factor(number + shift, length) for number in cell.numbers])
+    phases = np.exp(-2j * np.pi * cell.get_scaled_positions() @ hkl.T)
+    structure_factor = np.abs(np.sum(f * phases, axis=0))
+    hkl, g, structure_factor = (
+        values[structure_factor > 1e-3 * f.sum(axis=0)] for values in (hkl, g, structure_factor)
+    )
+
+    x, y, z = np.moveaxis([g @ rotation(*orientation) for orientation in ORIENTATIONS], -1, 0)  # (pattern, reflection)
+    along_beam = np.sqrt(np.maximum(1 / geometry.wavelength**2 - x**2 - y**2, 0))  # of the scattered wave
+    miss = z - (along_beam - 1 / geometry.wavelength)
+    from_beam = np.hypot(x, y) * geometry.distance / geometry.pixel_size / np.maximum(along_beam, 1e-9)
+    n = geometry.n_pixels
+    shows = (np.abs(miss) < 1 / extent) & (from_beam > 5 * n / 32) & (from_beam < n / 2 - n / 32)
+    pattern, reflection = np.nonzero(shows)
+    to_pixels = geometry.distance / geometry.pixel_size / along_beam[shows]
+    table = {
+        **dict(zip("hkl", hkl[reflection].T, strict=True)),
+        "pattern": pattern,
+        "channel": pattern // 2,
+        "x": x[shows] * to_pixels,
+        "y": y[shows] * to_pixels,
+        "miss": miss[shows],
+        "intensity": (structure_factor[reflection] * np.sinc(miss[shows] * extent)) ** 2,
+    }
+    return pd.DataFrame(table).sort_values("intensity", ascending=False, ignore_index=True)

@@ -279,4 +279,6 @@ def _check(images, labels):
 
 def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:
     """Return class probabilities (n, 7) of fingerprints (n, 64, 64, 3)."""
-    return model.predict(images, batch_size=256, verbose=0)
+    # Not model.predict: its pipeline prints an error of TensorFlow's at each use.
+    batches = np.split(images, range(128, len(images), 128))
+    return np.concatenate([model.predict_on_batch(batch) for batch in batches])

@@ -4,6 +4,7 @@ This is the only module that imports matplotlib. Fonts and sizes come from ``not
 """
 
 import numpy as np
+import pandas as pd
 from ase import Atoms
 from ase.data.colors import jmol_colors
 from ase.utils import rotate
@@ -131,6 +132,34 @@ def draw_fingerprint(
         ax.imshow(image[..., channel], norm=PowerNorm(gamma, vmin=0, vmax=1), cmap="viridis", **kwargs)
     tick = 10 * (half // 10)
     ax.set(xticks=(-tick, 0, tick), yticks=(-tick, 0, tick), xlabel="x (pixels)", ylabel="y (pixels)")
+    return ax
+
+
+def draw_reflections(table, ax: Axes | None = None, n_labels: int = 8) -> Axes:
+    """Circle Bragg reflections on a fingerprint, and label the brightest of each family once.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns ``h, k, l, x, y``, brightest first, as from `xtalsight.fingerprints.reflections`.
+    ax : Axes, optional
+        As `draw_fingerprint` leaves them: detector coordinates in pixels from the beam.
+    n_labels : int
+        Number of labels: of the brightest families, those whose indices differ in order and sign only.
+
+    Returns
+    -------
+    Axes
+    """
+    ax = _axes(ax, (3, 3))
+    ax.plot(table.x, table.y, "o", markerfacecolor="none", markeredgecolor="white", markersize=7, markeredgewidth=0.5)
+    family = np.sort(np.abs(table[["h", "k", "l"]]), axis=1)
+    first = ~pd.DataFrame(family).duplicated().to_numpy()
+    for row in table[first].head(n_labels).itertuples():
+        indices = "".join(str(i) if i >= 0 else rf"\bar{{{-i}}}" for i in (row.h, row.k, row.l))
+        ax.annotate(
+            f"${indices}$", (row.x, row.y), (0, 5), textcoords="offset points", color="white", ha="center", fontsize=7
+        )
     return ax
 
 
@@ -322,7 +351,7 @@ def draw_loss(history, ax: Axes | None = None) -> Axes:
     columns = [column for column in history if column.endswith("loss")]
     for column, style, color in zip(columns, ("o-", "s--", "^:"), (_DARK, _LIGHT, "0.5"), strict=False):
         values = np.asarray(history[column])
-        label = "training" if column == "loss" else column.removesuffix("_loss").replace("_", " ")
+        label = "training" if column == "loss" else f"held out, {column.removesuffix('_loss').replace('_', ' ')}"
         ax.plot(np.arange(1, len(values) + 1), values, style, color=color, label=label)
     ax.set(yscale="log", xlabel="epoch", ylabel="loss")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))

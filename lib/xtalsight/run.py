@@ -7,6 +7,7 @@ has run, with the numbers of its profile in its text; after an error it lies bes
 
 import argparse
 import os
+import re
 import shutil
 import sys
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 import jupytext
 import nbformat
 import papermill
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
 from xtalsight.profiles import PROFILES, Run, parameters
 from xtalsight.report import collect_results, fill_numbers
@@ -72,15 +74,30 @@ def execute(script: Path, profile: str) -> Path:
             raise
         seconds = time.perf_counter() - start
         save_json(run.folder / "results" / f"{name}.time.json", {f"time.{name}.seconds": round(seconds, 1)})
-        _finish_text(executed, collect_results(run.folder))
+        _finish(executed, collect_results(run.folder))
     failed.unlink(missing_ok=True)
     return target
 
 
-def _finish_text(path, results):
-    """Fill in the numbers of this profile, and let links to figures lead there from the folder of executed notebooks."""
-    notebook = nbformat.read(path, 4)
+# What TensorFlow's C++ code prints on being loaded, whatever the log level.
+_CHATTER = re.compile(
+    r"^(WARNING: All log messages before absl|[IWE]\d{4} |To enable the following instructions).*\n?", re.MULTILINE
+)
+
+
+def _finish(path, results):
+    """Make the executed notebook fit to read.
+
+    The numbers of this profile are filled into the text, links to figures lead there from the folder of executed notebooks, of
+    each progress bar the last state is kept.
+    """
+    notebook, _ = CoalesceStreamsPreprocessor(enabled=True)(nbformat.read(path, 4), {})
     for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if output.output_type == "stream":
+                output.text = _CHATTER.sub("", output.text)
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("text", "kept").strip()]
         if cell.cell_type == "markdown":
             text = fill_numbers(cell.source, results, missing="…")
             cell.source = text.replace("](../figures/", "](../../figures/")
