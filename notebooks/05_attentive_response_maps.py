@@ -34,7 +34,7 @@ from scipy import ndimage
 
 from xtalsight import crystals, dataset, networks, plots, store
 from xtalsight.crystals import CLASSES
-from xtalsight.fingerprints import DiffractionGeometry, length_scale, reflections
+from xtalsight.fingerprints import DiffractionGeometry, length_scale, near_reflections, reflections
 from xtalsight.profiles import Run
 from xtalsight.response_maps import attentive_response_maps, get_activations
 
@@ -75,6 +75,7 @@ print({CLASSES[label]: int(n) for label, n in sample.label.value_counts(sort=Fal
 # %%
 example = {label: int(np.flatnonzero(labels == label)[0]) for label in range(len(CLASSES))}
 hexagonal = images[example[5]]
+plots.draw_fingerprint(hexagonal)
 sample.iloc[[example[5]]][["prototype", "element", "c_over_a", "vacancy_ratio"]]
 
 # %% [markdown]
@@ -99,9 +100,9 @@ def drawn_by_keract(draw, *arguments, **options):
         return [plt.imread(file) for file in sorted(Path(folder).glob("*.png"))]
 
 
-def side_by_side(pictures, name):
+def side_by_side(pictures, name, titles=("", "", "")):
     figure, axes = plt.subplots(1, len(pictures), figsize=(8.5, 2.9))
-    for ax, picture, title in zip(axes, pictures, names):
+    for ax, picture, title in zip(axes, pictures, titles):
         ax.imshow(picture, interpolation="antialiased")
         ax.set_title(title)
         ax.set_axis_off()
@@ -109,14 +110,20 @@ def side_by_side(pictures, name):
 
 
 # %%
-first = {name: stack[..., :9] for name, stack in activations.items()}
-side_by_side(
-    drawn_by_keract(keract.display_activations, first, cmap="viridis", fig_size=(5, 4.5)), "fig_07_activations"
-)
+def upright(stack):
+    """Row 0 below, as in all other figures: keract draws it above."""
+    return stack[:, ::-1]
+
+
+# Each kernel by its own maximum, so that keract's colour bar holds for all.
+first = {name: upright(stack[..., :9]) for name, stack in activations.items()}
+first = {name: stack / np.maximum(stack.max(axis=(1, 2), keepdims=True), 1e-9) for name, stack in first.items()}
+pictures = drawn_by_keract(keract.display_activations, first, cmap="viridis", fig_size=(5, 4.5))
+side_by_side(pictures, "fig_07_activations")
 
 # %% [markdown]
 # *Activations of the first nine kernels of the first, third and sixth convolution (which has eight), for a hex/rh crystal, drawn by
-# keract.* The first layer sharpens or blurs the picture; the sixth has sixteen pixels an edge, and each of its kernels
+# keract, each kernel relative to its own maximum.* The first layer sharpens or blurs the picture; the sixth has sixteen pixels an edge, and each of its kernels
 # answers to a whole region. Dark panels are kernels that found nothing.
 #
 # What keract collects is what the network computes:
@@ -128,14 +135,17 @@ keract_difference = max(np.abs(activations[name] - e).max() for name, e in zip(n
 print(f"largest difference between keract and the model's own outputs: {keract_difference:.1e}")
 
 # %% [markdown]
-# keract can also lay the activations of a layer over the picture, all its kernels together:
+# keract can also lay the activations of a layer over the picture, all its kernels together. Kernels that are nowhere active are left out:
+# keract divides each by its range.
 
 # %%
-alive = {name: stack[..., stack.max(axis=(0, 1, 2)) > 0] for name, stack in activations.items()}
-side_by_side(drawn_by_keract(keract.display_heatmaps, alive, hexagonal**0.25, merge_filters=True), "fig_07b_heat_maps")
+alive = {name: upright(stack[..., stack.max(axis=(0, 1, 2)) > 0]) for name, stack in activations.items()}
+pictures = drawn_by_keract(keract.display_heatmaps, alive, hexagonal[::-1] ** 0.25, merge_filters=True)
+side_by_side(pictures, "fig_07b_heat_maps", names)
 
 # %% [markdown]
-# *Heat maps by keract: red is active.* They say where a layer is active, but not which pixels made it so.
+# *Heat maps by keract, whose colours are its own: blue is inactive, red active.* They say where a layer is active, but not which pixels
+# made it so.
 #
 # ## What is a deconvolution?
 #
@@ -170,8 +180,8 @@ for ax, title in zip(
 run.save_figure(figure, "fig_08a_one_filter")
 
 # %% [markdown]
-# *From one answer back to the picture.* A kernel of the last layer has seen nearly the whole picture, and what comes back is a
-# handful of peaks, each in the colour of the channel it was read in.
+# *From one answer back to the picture.* A kernel of the last layer has seen nearly the whole picture. What comes back are peaks, each in
+# the colour of the channel it was read in, on a smear: pooling has made places coarse, and repetition cannot make them fine again.
 #
 # ## Every class
 #
@@ -203,18 +213,21 @@ run.save_figure(figure, "fig_08_response_maps")
 
 # %% [markdown]
 # *For each class: a fingerprint with vacancies, the sum of the maps of the four strongest kernels of each convolution, and the sum
-# over all layers. Red, green and blue tell the rotation channel.* The first layers answer to single bright spots. Deeper layers gather
-# more and more peaks. Which channel dominates is this network's own choice; another training may prefer another.
+# over all layers, each panel by its own maximum. Red, green and blue tell the rotation channel.* That the maps grow from patches to the
+# whole picture says nothing about learning: a kernel of the first layer sees seven pixels, whatever its weights. What is learned is which
+# peaks light up within reach.
 #
 # The maps kernel by kernel, as the paper shows them:
 
 # %%
 for label, index in example.items():
-    figure, axes = plt.subplots(n_filters, len(convolutions), figsize=(7.5, 1.25 * n_filters + 0.3), squeeze=False)
+    figure, axes = plt.subplots(n_filters, 1 + len(convolutions), figsize=(8, 1.2 * n_filters + 0.3), squeeze=False)
     for row in range(n_filters):
-        draw_row(axes[row], label, [visible(layer_maps[name][label, row]) for name in convolutions], 6 * [0.5])
-        axes[row, 0].set_ylabel("")
-    figure.suptitle(f"{CLASSES[label]}: the strongest kernels (rows) of each convolution (columns)", fontsize=9)
+        maps_of_row = [visible(layer_maps[name][label, row]) for name in convolutions]
+        draw_row(axes[row], label, [images[index], *maps_of_row], [0.25] + 6 * [0.5])
+        axes[row, 0].set_ylabel(f"kernel {row + 1}")
+    for ax, title in zip(axes[0], [CLASSES[label], *(name.replace("_", " ") for name in convolutions)]):
+        ax.set_title(title, fontsize=8)
     run.save_figure(figure, f"fig_08_kernels_{CLASSES[label].replace('/', '_')}")
 
 # %% [markdown]
@@ -223,28 +236,36 @@ for label, index in example.items():
 # A bright spot has a name: the lattice planes *hkl* that reflect there. The crystal tells where its reflections lie, by the same
 # scattering vectors that made the fingerprint, and which of them are extinct by symmetry.
 
+
 # %%
-cells = {label: crystals.conventional_cell(crystals.primitive_cell(sample.iloc[i])) for label, i in example.items()}
-whole = {label: crystals.build_crystal({**sample.iloc[i], "vacancy_ratio": 0}) for label, i in example.items()}
-
-
 def extent(cluster):
     """Edge of a cluster of atoms, in nearest-neighbour distances."""
     return cluster.get_volume() ** (1 / 3) / length_scale(cluster)
 
 
+def reflections_of(recipe):
+    """Reflections of the whole crystal of a recipe."""
+    cell = crystals.conventional_cell(crystals.primitive_cell(recipe))
+    return reflections(cell, extent(crystals.build_crystal({**recipe, "vacancy_ratio": 0})))
+
+
+tables = [reflections_of(recipe) for recipe in sample.to_dict("records")]
+tables[example[4]].head(3)
+
 # %%
-figure, axes = plt.subplots(1, 3, figsize=(9, 3.3))
-for ax, label in zip(axes, (0, 4, 5)):
-    table = reflections(cells[label], extent(whole[label]))
-    plots.draw_fingerprint(images[example[label]], ax, channel=2)
-    plots.draw_reflections(table[table.channel == 2], ax)
-    ax.set_title(f"{CLASSES[label]}, blue channel", color=plots.CLASS_COLORS[label])
+figure, axes = plt.subplots(2, 4, figsize=(9, 4.8))
+axes.flat[7].set_axis_off()
+for (label, index), ax in zip(example.items(), axes.flat):
+    table = tables[index]
+    plots.draw_fingerprint(images[index], ax, channel=1)
+    plots.draw_reflections(table[table.channel == 1], ax, n_labels=6)
+    ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
+    ax.set_title(CLASSES[label], color=plots.CLASS_COLORS[label])
 run.save_figure(figure, "fig_09a_indexed_peaks")
 
 # %% [markdown]
-# *The blue channel of fingerprints with vacancies, and circles where the crystal has allowed reflections. One circle of each family has
-# its indices.*
+# *The green channel of fingerprints with vacancies, and circles where the crystal has allowed reflections. Of those of equal length one
+# has its indices.* Spots without a circle are side lobes: a small crystal spreads each reflection over fringes.
 #
 # ## Is the explanation true?
 #
@@ -253,19 +274,20 @@ run.save_figure(figure, "fig_09a_indexed_peaks")
 
 
 # %%
-def heat(model, layer, images):
-    maps = attentive_response_maps(model, images, layer, n_filters)[0]
-    return np.maximum(maps, 0).sum(axis=(1, 4))  # (n, 64, 64)
+def heat(model, layer):
+    """Positive parts of the maps of all structures, summed over the kernels: (n, 64, 64, 3)."""
+    return np.maximum(attentive_response_maps(model, images, layer, n_filters)[0], 0).sum(axis=1)
 
 
-heats = heat(table_1, last, images)
-heats.shape, int((heats.max(axis=(1, 2)) == 0).sum())  # the second: structures whose map is empty
-
+untrained = networks.table_1_network(seed=seed + 1)
+heats = {"trained": heat(table_1, last), "random weights": heat(untrained, last)}
+print(f"{(heats['trained'].max(axis=(1, 2, 3)) == 0).sum()} of {len(images)} maps are empty")
 
 # %% [markdown]
 # **First: does the network need what the map marks?** Erase discs of five pixels' width from the picture: at the hottest peaks of the
-# map, at the brightest peaks of the picture, at random ones of its peaks, at random pixels of the ring. **Predict:** which of the
-# four hurts most? And how many random peaks does the network miss before it notices?
+# map, and for comparison at the hottest peaks of the map of a network with random weights, at the brightest peaks of the picture, at random
+# ones of its peaks (most are the grain of the vacancies), at random reflections of the crystal, and at random pixels of the ring.
+# **Predict:** which hurts most? We asked beforehand for a factor of five between the map's eight peaks and eight random ones.
 
 
 # %%
@@ -287,155 +309,192 @@ def erased(image, places):
 
 
 # %%
-def chosen_places(image, heat, rng):
-    bright = peaks(image.sum(axis=-1))
+def chosen_places(i, rng):
+    """Places to erase from the fingerprint of structure i, of each kind, in order."""
+    bright = peaks(images[i].sum(axis=-1))
+    centre = (len(ring) - 1) / 2
+    indexed = np.unique(np.round(tables[i][["y", "x"]].to_numpy() + centre).astype(int), axis=0)
     return {
-        "highlighted": peaks(heat),
+        "highlighted": peaks(heats["trained"][i].sum(axis=-1)),
+        "highlighted_random_weights": peaks(heats["random weights"][i].sum(axis=-1)),
         "brightest_peaks": bright,
+        "random_reflections": rng.permutation(indexed),
         "random_peaks": rng.permutation(bright),
         "random_pixels": rng.permutation(np.argwhere(ring)),
     }
 
 
-places = [
-    chosen_places(image, h, np.random.default_rng([seed, i]))
-    for image, h, i in zip(images, heats, sample.id, strict=True)
+draws = [
+    [chosen_places(i, np.random.default_rng([seed, draw, sample.id.iloc[i]])) for i in range(len(images))]
+    for draw in range(2)
 ]
-pd.DataFrame({name: [len(p[name]) for p in places] for name in places[0]}).describe().loc[["min", "50%", "max"]]
-
 
 # %%
-def accuracy_without(name, n):
-    """Accuracy when the first n places of a kind are erased from every fingerprint."""
-    changed = np.array([erased(image, p[name][:n]) for image, p in zip(images, places)]) if n else images
-    return np.mean(networks.predict(table_1, changed).argmax(axis=1) == labels)
+counts = [0, 1, 2, 4, 8, 16]
 
 
-counts = [0, 1, 2, 4, 8, 16, 32]
-whole_accuracy = accuracy_without("highlighted", 0)
-accuracy = pd.DataFrame(
-    {name: [whole_accuracy, *(accuracy_without(name, n) for n in counts[1:])] for name in places[0]}, index=counts
-)
-accuracy.rename_axis("removed").style.format("{:.1%}")
+def right_without(name, n, places):
+    """Which answers are right when the first n places of a kind are erased from every fingerprint."""
+    changed = np.array([erased(image, p[name][:n]) for image, p in zip(images, places)])
+    return networks.predict(table_1, changed).argmax(axis=1) == labels
+
+
+right = {
+    (name, n): np.mean(
+        [right_without(name, n, places) for places in (draws if name.startswith("random") else draws[:1])], axis=0
+    )
+    for name in draws[0][0]
+    for n in counts[1:]
+}
+intact = networks.predict(table_1, images).argmax(axis=1) == labels
+right |= {(name, 0): intact for name in draws[0][0]}
 
 # %%
-loss = accuracy.loc[0] - accuracy
-ratio = loss.highlighted[8] / loss.random_peaks[8] if loss.random_peaks[8] > 0 else np.nan
-print(
-    f"8 removed: highlighted cost {loss.highlighted[8]:.1%}, random peaks {loss.random_peaks[8]:.1%}, ratio {ratio:.1f}"
-)
+accuracy = pd.Series({key: r.mean() for key, r in right.items()}).unstack(0)[list(draws[0][0])]
+accuracy.rename_axis("erased").style.format("{:.1%}")
+
 
 # %% [markdown]
-# What the map marks is needed, and random peaks are hardly missed. But the brightest peaks are missed as much: the map is true, and for
-# the network of the paper it says little more than that bright peaks count. If it does better anywhere, it is in the first one or two.
+# How sure are the ratios? Draw the structures again, with repetition, a thousand times.
+
+
+# %%
+def ratio(name, rows=slice(None)):
+    """Accuracy lost without the 8 highlighted peaks over that lost without 8 places of another kind, at least one structure."""
+    loss = [max(np.mean(intact[rows]) - np.mean(right[key, 8][rows]), 1 / len(images)) for key in ("highlighted", name)]
+    return loss[0] / loss[1]
+
+
+again = np.random.default_rng(seed).integers(len(images), size=(1000, len(images)))
+ratios = pd.DataFrame(
+    {
+        name: [ratio(name), *np.quantile([ratio(name, rows) for rows in again], (0.025, 0.975))]
+        for name in accuracy.columns[1:]
+    },
+    index=["ratio", "low", "high"],
+)
+ratios.style.format("{:.1f}")
+
+
+# %%
+def near_one_of(places, others):
+    """Fraction of the places that lie within two pixels of one of the others."""
+    return np.mean(np.hypot(*np.moveaxis(places[:, None] - others[None], -1, 0)).min(axis=1) <= 2)
+
+
+overlap = np.mean([near_one_of(p["highlighted"][:8], p["brightest_peaks"][:8]) for p in draws[0]])
+print(f"{overlap:.0%} of the eight highlighted peaks are among the eight brightest")
+
+# %% [markdown]
+# Without the eight highlighted peaks the network loses <!--=maps.removal.highlighted.loss_8:.0%-->…<!--/--> of its accuracy. That
+# is <!--=maps.removal.random_peaks.ratio:.0f-->…<!--/--> times what it loses without eight random peaks (95 % of the
+# draws: <!--=maps.removal.random_peaks.ratio.low:.0f-->…<!--/--> to <!--=maps.removal.random_peaks.ratio.high:.0f-->…<!--/-->). But most of these are grain. Compared
+# with eight random reflections of the crystal the factor is <!--=maps.removal.random_reflections.ratio:.1f-->…<!--/-->, with the peaks that
+# random weights mark <!--=maps.removal.highlighted_random_weights.ratio:.1f-->…<!--/-->, and with the brightest
+# peaks <!--=maps.removal.brightest_peaks.ratio:.1f-->…<!--/-->: to be bright is most of what makes a peak needed.
 #
-# **Second: do the maps depend on what the network learned?** A map that looks the same with random weights shows the picture,
-# not the network. The number is the correlation of the heat, over the pixels of the ring, with the heat of the trained network.
+# **Second: do the maps depend on what the network learned?** A map that looks the same with random weights shows the picture, not the
+# network. The number is the correlation of the heat, over the pixels of the ring, with the heat of the trained network. The network of
+# the other split started from the same weights, so its start is compared, too.
 
 
 # %%
 def similarity(first, second):
     """Mean over the structures of the correlation over the ring; an empty map correlates with nothing."""
-    a, b = (stack[:, ring] - stack[:, ring].mean(axis=1, keepdims=True) for stack in (first, second))
+    a, b = (stack.sum(axis=-1)[:, ring] for stack in (first, second))
+    a, b = (values - values.mean(axis=1, keepdims=True) for values in (a, b))
     scale = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     return np.mean(np.sum(a * b, axis=1) / np.where(scale > 0, scale, np.inf))
 
 
-random_heats = heat(networks.table_1_network(seed=seed + 1), last, images)
-similar = {
-    "same network, trained on the other split": similarity(heats, heat(other_split, last, images)),
-    "compact network": similarity(heats, heat(compact, "relu_3", images)),
-    "random weights": similarity(heats, random_heats),
-    "the picture itself": similarity(heats, images.sum(axis=-1)),
+others = {
+    "same start,\nother split": heat(other_split, last),
+    "its start,\nuntrained": heat(networks.table_1_network(seed=seed), last),
+    "random weights": heats["random weights"],
+    "compact,\ntrained": heat(compact, "relu_3"),
+    "the picture": images,
 }
-pd.Series(similar, name="correlation").to_frame().style.format("{:.2f}")
+similar = {name: similarity(heats["trained"], stack) for name, stack in others.items()}
+pd.Series(similar, name="correlation").rename(lambda name: name.replace("\n", " ")).to_frame().style.format("{:.2f}")
 
 # %% [markdown]
 # **Third: do the maps mark reflections of the crystal?** Each crystal's own reflections give the pixels, channel by channel, within
-# two pixels of an allowed one. Compared: the share of the ring that they cover, the share of the brightness, the share
-# of the heat.
-
-
-# %%
-def near_reflections(recipe):
-    """Pixels (64, 64, channel) within two pixels of an allowed reflection."""
-    cell = crystals.conventional_cell(crystals.primitive_cell(recipe))
-    table = reflections(cell, extent(crystals.build_crystal({**recipe, "vacancy_ratio": 0})))
-    row, column = np.indices(ring.shape) - (len(ring) - 1) / 2
-    near = np.zeros((*ring.shape, 3), bool)
-    for x, y, channel in table[["x", "y", "channel"]].drop_duplicates().to_numpy():
-        near[..., int(channel)] |= np.hypot(column - x, row - y) < 2
-    return near & ring[..., None]
-
-
-near = np.array([near_reflections(recipe) for recipe in sample.to_dict("records")])
-
+# two pixels of an allowed one. Compared: the share of the ring that they cover, the share of the brightness, and the shares of the heat of
+# the trained network and of random weights, all of it counted, also what lies outside the ring.
 
 # %%
-def share(pictures):
-    """Share of each picture (n, 64, 64, 3) that lies near allowed reflections."""
+near = np.array([near_reflections(table) for table in tables])
+
+
+def share(pictures, where=near):
+    """Share of each picture (n, 64, 64, 3) that lies in a region."""
     total = pictures.sum(axis=(1, 2, 3))
-    return (pictures * near).sum(axis=(1, 2, 3)) / np.where(total > 0, total, np.nan)
+    return (pictures * where).sum(axis=(1, 2, 3)) / np.where(total > 0, total, np.nan)
 
 
-trained_maps = np.maximum(attentive_response_maps(table_1, images, last, n_filters)[0], 0).sum(axis=1)
 agreement = pd.DataFrame(
     {
         "area": near.mean(axis=(1, 2, 3)) / ring.mean(),
         "brightness": share(images),
-        "heat": share(trained_maps * ring[..., None]),
+        "trained": share(heats["trained"]),
+        "random weights": share(heats["random weights"]),
     }
 )
 by_class = agreement.groupby(labels).mean().rename(index=dict(enumerate(CLASSES)))
+outside = share(heats["trained"], ~ring[..., None]).mean()
+print(f"{outside:.0%} of the trained network's heat lies outside the ring, where the picture is dark")
 by_class.style.format("{:.0%}")
 
 # %%
-colors = {"highlighted": "tab:red", "brightest_peaks": "tab:orange", "random_peaks": "tab:blue", "random_pixels": "0.5"}
-figure, axes = plt.subplots(1, 3, figsize=(9.5, 3.1), width_ratios=[1.25, 1, 1.15])
+colors = dict(zip(accuracy.columns, ["tab:red", "tab:pink", "tab:orange", "tab:green", "tab:blue", "0.5"]))
+figure, axes = plt.subplots(1, 3, figsize=(10, 3.4), width_ratios=[1.35, 0.9, 1.15])
 for name, color in colors.items():
     axes[0].plot(np.arange(len(counts)), accuracy[name], "o-", color=color, label=name.replace("_", " "))
 axes[0].set(xticks=range(len(counts)), xticklabels=counts, xlabel="places erased", ylabel="accuracy", ylim=(0, 1.03))
-axes[0].legend()
-axes[1].barh(["other split", "compact", "random weights", "picture"], similar.values(), color="tab:purple")
+axes[0].legend(fontsize=7)
+axes[1].barh(list(similar), similar.values(), color="tab:purple")
 axes[1].invert_yaxis()
-axes[1].set(xlabel="correlation with the map", xlim=(min(0, min(similar.values())), 1))
-by_class.plot.bar(ax=axes[2], color=["0.8", "tab:green", "tab:red"], width=0.8, ylim=(0, 1.15))
+axes[1].set(xlabel="correlation with the map", xlim=(min(0, *similar.values()), 1))
+by_class.plot.bar(ax=axes[2], color=["0.8", "tab:green", "tab:red", "tab:pink"], width=0.85, ylim=(0, 1.2))
 axes[2].set(ylabel="share near allowed reflections", xlabel="")
 axes[2].tick_params(axis="x", rotation=45)
-axes[2].legend(loc="upper center", ncols=3, columnspacing=1)
+axes[2].legend(loc="upper center", ncols=2, fontsize=7)
 for ax, letter in zip(axes, "ABC"):
     ax.set_title(letter, loc="left", fontweight="bold")
 run.save_figure(figure, "fig_09_is_it_true")
 
 # %% [markdown]
-# *A: accuracy when places are erased. B: how much the maps resemble those of other networks, of random weights, and the picture. C: how
-# much of the ring, of the brightness and of the maps lies within two pixels of the crystal's allowed reflections.*
+# *A: accuracy when places are erased; random ones are means of two draws. B: how much the maps resemble other maps and the picture. C: how much of the ring, of
+# the brightness and of the maps lies within two pixels of the crystal's allowed reflections.*
 #
-# B: the maps of two trainings agree (<!--=maps.similarity.other_split:.2f-->…<!--/-->) more than those of the trained network and of
-# random weights (<!--=maps.similarity.random_weights:.2f-->…<!--/-->), so they show what was learned. But much of what they show is the
-# picture (<!--=maps.similarity.picture:.2f-->…<!--/-->). C: <!--=maps.near_reflections.heat:.0%-->…<!--/--> of the heat lies near allowed
-# reflections, on <!--=maps.near_reflections.area:.0%-->…<!--/--> of the area: the network looks where a crystallographer would, though
-# less sharply than the brightness itself (<!--=maps.near_reflections.brightness:.0%-->…<!--/-->). A kernel sees in steps of the pooling, and
-# what comes back through it is smeared.
+# B: the maps of two trainings from one start agree (<!--=maps.similarity.other_split:.2f-->…<!--/-->) more than with the untrained
+# start (<!--=maps.similarity.start:.2f-->…<!--/-->): the difference was learned. The rest is the start and the
+# picture (<!--=maps.similarity.picture:.2f-->…<!--/-->), and maps of another design, the compact network, are others
+# altogether (<!--=maps.similarity.compact:.2f-->…<!--/-->) though its answers are as right. C: of the
+# heat, <!--=maps.near_reflections.trained:.0%-->…<!--/--> lies near allowed reflections,
+# on <!--=maps.near_reflections.area:.0%-->…<!--/--> of the area. But with random weights it
+# is <!--=maps.near_reflections.random_weights:.0%-->…<!--/-->: that maps mark reflections shows that reflections are bright, not that the
+# network knows crystallography.
 #
 # ## The compact network
 #
 # Its kernels are wider apart: the first takes every fourth pixel, so its maps are coarser. **Predict:** does it look at the same peaks?
 
 # %%
-figure, axes = plt.subplots(2, len(CLASSES), figsize=(9, 2.9))
+figure, axes = plt.subplots(3, len(CLASSES), figsize=(9, 4.2))
 for label, index in example.items():
-    small = attentive_response_maps(compact, images[index], "relu_3", n_filters)[0][0].sum(axis=0)
-    for ax, picture in zip(axes[:, label], (visible(layer_maps[last][label].sum(axis=0)), visible(small))):
-        plots.draw_fingerprint(picture, ax, gamma=0.5)
+    rows = heats["trained"][index], others["compact,\ntrained"][index], heats["random weights"][index]
+    for ax, picture in zip(axes[:, label], rows):
+        plots.draw_fingerprint(visible(picture), ax, gamma=0.5)
         ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
     axes[0, label].set_title(CLASSES[label], color=plots.CLASS_COLORS[label])
-axes[0, 0].set_ylabel("Table 1")
-axes[1, 0].set_ylabel("compact")
-run.save_figure(figure, "fig_08b_compact_network")
+for ax, name in zip(axes[:, 0], ("Table 1", "compact", "random weights")):
+    ax.set_ylabel(name)
+run.save_figure(figure, "fig_08b_other_networks")
 
 # %% [markdown]
-# *Maps of the last convolution of the network of Table 1 (above) and of the compact network (below), for one crystal of every class.* A
+# *Maps of the last convolution of the network of Table 1, of the compact network, and of the network of Table 1 with random weights, for one
+# crystal of every class.* A
 # kernel of the compact network sees less than half of the picture's edge, and its stride of four leaves a grid: its maps are patches,
 # less to look at, from a network that is right as often. A pretty map is no measure of a network.
 
@@ -445,15 +504,20 @@ run.save_results(
         "maps.keract.largest_difference": keract_difference,
         "maps.structures": len(images),
         "maps.filters": n_filters,
-        "maps.empty": int((heats.max(axis=(1, 2)) == 0).sum()),
+        "maps.empty": int((heats["trained"].max(axis=(1, 2, 3)) == 0).sum()),
         **{f"maps.removal.{name}.accuracy_{n}": accuracy.loc[n, name] for name in accuracy for n in counts},
-        **{f"maps.removal.{name}.loss_8": loss.loc[8, name] for name in accuracy},
-        "maps.removal.ratio_8": ratio,
-        "maps.similarity.other_split": similar["same network, trained on the other split"],
-        "maps.similarity.compact": similar["compact network"],
-        "maps.similarity.random_weights": similar["random weights"],
-        "maps.similarity.picture": similar["the picture itself"],
-        **{f"maps.near_reflections.{name}": agreement[name].mean() for name in agreement},
+        **{f"maps.removal.{name}.loss_8": accuracy.loc[0, name] - accuracy.loc[8, name] for name in accuracy},
+        **{f"maps.removal.{name}.ratio": ratios.loc["ratio", name] for name in ratios},
+        **{f"maps.removal.{name}.ratio.{end}": ratios.loc[end, name] for name in ratios for end in ("low", "high")},
+        "maps.highlighted_among_brightest": overlap,
+        **dict(
+            zip(
+                [f"maps.similarity.{k}" for k in ("other_split", "start", "random_weights", "compact", "picture")],
+                similar.values(),
+            )
+        ),
+        **{f"maps.near_reflections.{name.replace(' ', '_')}": agreement[name].mean() for name in agreement},
+        "maps.heat_outside_ring": outside,
     }
 )
 
@@ -461,9 +525,9 @@ run.save_results(
 # ## Summary
 #
 # - Activations say where a layer answers; attentive response maps say which peaks, of which channel, the answer came from.
-# - Whether the maps are true can be measured, and is measured here: by erasing what they mark, by taking away what the network
-#   learned, and by asking the crystal where its reflections are.
-# - Erasing eight marked peaks costs <!--=maps.removal.ratio_8:.0f-->…<!--/--> times as much accuracy as erasing eight random ones, and as much
-#   as erasing the eight brightest.
+# - Whether they are true can be measured. Erasing eight marked peaks costs <!--=maps.removal.random_peaks.ratio:.0f-->…<!--/--> times as much
+#   accuracy as erasing eight random ones, but only <!--=maps.removal.random_reflections.ratio:.1f-->…<!--/--> times as much as eight random
+#   reflections, and about as much as the eight brightest.
+# - That a map lies on reflections is no proof: a map of random weights does so, too.
 #
 # Next: [99 Report](99_report.ipynb) collects the numbers and figures.

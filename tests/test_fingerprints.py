@@ -16,6 +16,7 @@ from xtalsight.fingerprints import (
     diffraction_patterns_direct,
     fingerprint,
     length_scale,
+    near_reflections,
     reflections,
     rotation,
 )
@@ -391,15 +392,6 @@ def standard_cell_and_cluster(name):
     return conventional_cell(primitive_cell(recipe)), cluster, cluster.get_volume() ** (1 / 3) / length_scale(cluster)
 
 
-def near_reflections(table, distance=2.0):
-    """Pixels (n, n, channel) within `distance` pixels of a reflection in the table."""
-    row, column = np.indices((N, N)) - (N - 1) / 2
-    near = np.zeros((N, N, 3), bool)
-    for r in table.itertuples():
-        near[..., r.channel] |= np.hypot(column - r.x, row - r.y) < distance
-    return near
-
-
 @pytest.mark.parametrize("name", PROTOTYPES)
 def test_brightness_of_a_fingerprint_lies_at_the_reflections(name):
     cell, cluster, extent = standard_cell_and_cluster(name)
@@ -438,6 +430,38 @@ def test_reflections_are_bragg_peaks_of_the_scaled_crystal():
     assert (np.abs(bragg - g) < 1 / extent).all()
     on_sphere = table.miss.abs() < 0.02
     np.testing.assert_allclose(bragg[on_sphere], g[on_sphere], atol=0.02)
+
+
+@pytest.mark.parametrize("pattern", range(6))
+def test_reflections_of_a_pattern_are_where_that_pattern_is_bright(pattern):
+    # The two patterns of one axis differ in a rhombohedral crystal: a rotation in the wrong sense would show.
+    cell, cluster, extent = standard_cell_and_cluster("arsenic")
+    table = reflections(cell, extent)
+    brightness = diffraction_patterns(cluster)
+    near = near_reflections(table[table.pattern == pattern])[..., pattern // 2]
+    share = [image[near].sum() / image.sum() for image in brightness]
+    assert share[pattern] > 0.6
+    if pattern < 4:  # those about the beam are turned by 90 degrees
+        assert share[pattern] > share[pattern ^ 1] + 0.1
+
+
+def test_reflections_miss_the_sphere_by_what_is_left_of_g():
+    cell, _, extent = standard_cell_and_cluster("hcp")
+    table = reflections(cell, extent)
+    two_theta = np.arctan(np.hypot(table.x, table.y) * PIXEL / DISTANCE)
+    across, along = np.sin(two_theta) / WAVELENGTH, (np.cos(two_theta) - 1) / WAVELENGTH + table.miss
+    np.testing.assert_allclose(np.hypot(across, along), table.length, rtol=1e-9)
+
+
+def test_reflections_come_brightest_first():
+    cell, _, extent = standard_cell_and_cluster("hcp")
+    assert (np.diff(reflections(cell, extent).intensity) <= 0).all()
+
+
+@pytest.mark.parametrize("extent", [0, -5, np.inf, np.nan])
+def test_extent_must_make_sense(extent):
+    with pytest.raises(ValueError, match="extent"):
+        reflections(bulk("Al", cubic=True), extent)
 
 
 def test_a_cluster_has_no_reflections():

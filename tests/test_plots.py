@@ -10,8 +10,8 @@ from matplotlib import pyplot as plt
 from matplotlib.patches import Rectangle
 
 from xtalsight import plots
-from xtalsight.crystals import CLASSES
-from xtalsight.fingerprints import DiffractionGeometry
+from xtalsight.crystals import CLASSES, conventional_cell
+from xtalsight.fingerprints import DiffractionGeometry, reflections
 
 matplotlib.use("Agg")
 
@@ -158,3 +158,11 @@ def test_confusion_matrix_shows_all_classes_and_counts(ax):
 def test_confusion_matrix_of_wrong_shape_is_named(ax):
     with pytest.raises(ValueError, match=r"\(2, 2\)"):
         plots.draw_confusion(np.eye(2, dtype=int), ax)
+
+
+def test_one_label_for_reflections_of_one_length(ax):
+    cell = conventional_cell(bulk("Mg", "hcp", a=3.2, c=5.2))
+    table = reflections(cell, 6.0)
+    plots.draw_reflections(table[table.channel == 2], ax, n_labels=50)
+    assert len(ax.lines[0].get_xdata()) == (table.channel == 2).sum()
+    assert len(ax.texts) == table[table.channel == 2].length.round(4).nunique()

@@ -65,9 +65,15 @@ def test_activations_may_be_written_to():
     activations["relu_1"][:] = 0  # as keract.display_heatmaps does
 
 
-def test_activations_of_an_unknown_layer():
+@pytest.mark.parametrize("names", ["convolution_9", ["convolution_1", "convolution_9"]])
+def test_activations_of_an_unknown_layer(names):
     with pytest.raises(KeyError, match="convolution_9"):
-        get_activations(table_1_network(), np.zeros((64, 64, 3)), "convolution_9")
+        get_activations(table_1_network(), np.zeros((64, 64, 3)), names)
+
+
+def test_activations_of_a_layer_that_is_called_input():
+    model = stack(convolution(identity_kernel(), name="from_input"))
+    assert get_activations(model, np.ones(SHAPE), "from_input").keys() == {"from_input"}
 
 
 # Maps known by hand.
@@ -212,6 +218,35 @@ def test_wrong_shape(function, shape):
 def test_wrong_layer_or_number_of_filters(layer, n_filters, message):
     with pytest.raises(ValueError, match=message):
         attentive_response_maps(compact_network(), np.zeros((64, 64, 3)), layer, n_filters)
+
+
+@pytest.mark.parametrize("function", [attentive_response_maps, get_activations])
+def test_images_that_are_not_numbers(function):
+    with pytest.raises(ValueError, match="finite"):
+        function(compact_network(), np.full((64, 64, 3), np.nan), "relu_1")
+
+
+@pytest.mark.parametrize(
+    "layer, shape",
+    [
+        (layers.MaxPooling2D(3, strides=2, name="last"), (8, 8, 3)),
+        (layers.MaxPooling2D(3, padding="same", name="last"), (4, 4, 3)),
+        (layers.Conv2D(3, 3, groups=3, name="last"), (8, 8, 3)),
+        (layers.BatchNormalization(axis=1, name="last"), (8, 8, 3)),
+    ],
+    ids=["overlapping pools", "pools that begin outside", "grouped", "normalised over rows"],
+)
+def test_layers_that_are_refused(layer, shape):
+    with pytest.raises(ValueError, match="'last'"):
+        attentive_response_maps(stack(layer, shape=shape), np.ones(shape), "last", 1)
+
+
+def test_batches_change_nothing():
+    images = RNG.uniform(size=(35, 64, 64, 3)).astype(np.float32)  # more than one batch
+    maps, filters = attentive_response_maps(compact_network(), images, "relu_1", 1)
+    alone, filters_alone = attentive_response_maps(compact_network(), images[34], "relu_1", 1)
+    np.testing.assert_array_equal(filters[34], filters_alone[0])
+    np.testing.assert_allclose(maps[34], alone[0], atol=1e-5 * maps.max())
 
 
 def test_layer_that_cannot_be_taken_back():

@@ -338,14 +338,17 @@ def reflections(cell: Atoms, extent: float, geometry: DiffractionGeometry = Diff
     -------
     DataFrame
         One row for each allowed reflection on the ring and each pattern: ``h, k, l``, ``pattern`` (index into
-        `ORIENTATIONS`), ``channel``, ``x, y`` (pixels from the beam), ``miss`` (distance from the Ewald sphere, 1/angstrom of
-        the scaled crystal), ``intensity`` (electrons squared: |F_hkl|^2 sinc^2(miss extent)), brightest first.
+        `ORIENTATIONS`), ``channel``, ``x, y`` (pixels from the beam), ``length`` (|g|, 1/angstrom of the scaled crystal),
+        ``miss`` (distance from the Ewald sphere, likewise), ``intensity`` (electrons squared: |F_hkl|^2 sinc^2(miss extent)),
+        brightest first.
 
     Raises
     ------
     ValueError
-        The cell is not periodic in three directions, or as `diffraction_patterns`.
+        The extent is not positive and finite, the cell is not periodic in three directions, or as `diffraction_patterns`.
     """
+    if not 0 < extent < np.inf:
+        raise ValueError(f"{extent=} must be positive and finite")
     if not cell.pbc.all():
         raise ValueError(f"{_name(cell)}: only a crystal, periodic in three directions, has reflections")
     reciprocal = cell.cell.reciprocal().array * length_scale(cell)  # rows, 1/angstrom
@@ -362,9 +365,8 @@ def reflections(cell: Atoms, extent: float, geometry: DiffractionGeometry = Diff
     f = np.array([form_factor(number + shift, length) for number in cell.numbers])
     phases = np.exp(-2j * np.pi * cell.get_scaled_positions() @ hkl.T)
     structure_factor = np.abs(np.sum(f * phases, axis=0))
-    hkl, g, structure_factor = (
-        values[structure_factor > 1e-3 * f.sum(axis=0)] for values in (hkl, g, structure_factor)
-    )
+    allowed = structure_factor > 1e-3 * f.sum(axis=0)
+    hkl, g, length, structure_factor = (values[allowed] for values in (hkl, g, length, structure_factor))
 
     x, y, z = np.moveaxis([g @ rotation(*orientation) for orientation in ORIENTATIONS], -1, 0)  # (pattern, reflection)
     along_beam = np.sqrt(np.maximum(1 / geometry.wavelength**2 - x**2 - y**2, 0))  # of the scattered wave
@@ -380,7 +382,33 @@ def reflections(cell: Atoms, extent: float, geometry: DiffractionGeometry = Diff
         "channel": pattern // 2,
         "x": x[shows] * to_pixels,
         "y": y[shows] * to_pixels,
+        "length": length[reflection],
         "miss": miss[shows],
         "intensity": (structure_factor[reflection] * np.sinc(miss[shows] * extent)) ** 2,
     }
     return pd.DataFrame(table).sort_values("intensity", ascending=False, ignore_index=True)
+
+
+def near_reflections(
+    table: pd.DataFrame, distance: float = 2.0, geometry: DiffractionGeometry = DiffractionGeometry()
+) -> np.ndarray:
+    """Mark the pixels of the ring that lie within `distance` pixels of a reflection, channel by channel.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns ``x, y, channel``, as from `reflections`.
+    distance : float
+        Pixels.
+    geometry : DiffractionGeometry
+
+    Returns
+    -------
+    ndarray of bool, shape (n_pixels, n_pixels, 3)
+    """
+    n = geometry.n_pixels
+    row, column = np.indices((n, n)) - (n - 1) / 2
+    near = np.zeros((n, n, 3), bool)
+    for x, y, channel in table[["x", "y", "channel"]].drop_duplicates().to_numpy():
+        near[..., int(channel)] |= np.hypot(column - x, row - y) < distance
+    return near & geometry.ring[..., None]

@@ -4,7 +4,6 @@ This is the only module that imports matplotlib. Fonts and sizes come from ``not
 """
 
 import numpy as np
-import pandas as pd
 from ase import Atoms
 from ase.data.colors import jmol_colors
 from ase.utils import rotate
@@ -136,16 +135,16 @@ def draw_fingerprint(
 
 
 def draw_reflections(table, ax: Axes | None = None, n_labels: int = 8) -> Axes:
-    """Circle Bragg reflections on a fingerprint, and label the brightest of each family once.
+    """Circle Bragg reflections on a fingerprint, and label the brightest of each length once.
 
     Parameters
     ----------
     table : DataFrame
-        Columns ``h, k, l, x, y``, brightest first, as from `xtalsight.fingerprints.reflections`.
+        Columns ``h, k, l, x, y, length``, brightest first, as from `xtalsight.fingerprints.reflections`.
     ax : Axes, optional
         As `draw_fingerprint` leaves them: detector coordinates in pixels from the beam.
     n_labels : int
-        Number of labels: of the brightest families, those whose indices differ in order and sign only.
+        Number of labels: reflections of equal length are labelled once, the brightest first.
 
     Returns
     -------
@@ -153,9 +152,7 @@ def draw_reflections(table, ax: Axes | None = None, n_labels: int = 8) -> Axes:
     """
     ax = _axes(ax, (3, 3))
     ax.plot(table.x, table.y, "o", markerfacecolor="none", markeredgecolor="white", markersize=7, markeredgewidth=0.5)
-    family = np.sort(np.abs(table[["h", "k", "l"]]), axis=1)
-    first = ~pd.DataFrame(family).duplicated().to_numpy()
-    for row in table[first].head(n_labels).itertuples():
+    for row in table[~table.length.round(4).duplicated()].head(n_labels).itertuples():
         indices = "".join(str(i) if i >= 0 else rf"\bar{{{-i}}}" for i in (row.h, row.k, row.l))
         ax.annotate(
             f"${indices}$", (row.x, row.y), (0, 5), textcoords="offset points", color="white", ha="center", fontsize=7

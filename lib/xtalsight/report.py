@@ -15,7 +15,9 @@ from xtalsight.store import load_json, replacing, save_json
 _PACKAGES = (
     "ase",
     "gemmi",
+    "keract",
     "keras",
+    "matplotlib",
     "numba",
     "numpy",
     "scikit-learn",

@@ -45,8 +45,14 @@ def get_activations(model: keras.Model, images: np.ndarray, layer_names=None) ->
     def evaluate(model, nodes, x, y=None, auto_compile=False):
         return [np.array(output) for output in _evaluate(model, list(nodes), x)]  # copies: keract writes into them
 
+    asked = [layer.name for layer in model.layers] if layer_names is None else np.atleast_1d(layer_names).tolist()
+    if unknown := sorted(set(asked) - {layer.name for layer in model.layers}):
+        raise KeyError(f"no layer {', '.join(unknown)} in {model.name!r}")
     with mock.patch("keract.keract._evaluate", evaluate):
-        return keract.get_activations(model, images, layer_names)
+        # By node: by name, keract passes over layers whose name it takes for that of an input.
+        nodes = [model.get_layer(name).output for name in asked]
+        activations = keract.get_activations(model, images, nodes_to_evaluate=nodes)
+    return dict(zip(asked, activations.values(), strict=True))
 
 
 def attentive_response_maps(
@@ -89,9 +95,20 @@ def attentive_response_maps(
     """
     images = _as_batch(model, images)
     chain = _chain(model, layer_name)
-    rows, columns, n_all = chain[-1].output.shape[1:]
+    n_all = chain[-1].output.shape[-1]
     if not 1 <= n_filters <= n_all:
         raise ValueError(f"{n_filters=} must lie between 1 and the {n_all} filters of layer {layer_name!r}")
+    # In batches: every filter of every image takes as much memory as the largest layer.
+    batches = np.split(images, range(_BATCH, len(images), _BATCH))
+    maps, filters = zip(*(_maps_of_batch(model, batch, chain, n_filters) for batch in batches), strict=True)
+    return np.concatenate(maps), np.concatenate(filters)
+
+
+_BATCH = 32
+
+
+def _maps_of_batch(model, images, chain, n_filters):
+    rows, columns, n_all = chain[-1].output.shape[1:]
     outputs = _evaluate(model, [layer.output for layer in chain], images)
     response = np.array(outputs[-1])
     filters = np.argsort(-response.sum(axis=(1, 2)), axis=-1, kind="stable")[:, :n_filters]
@@ -128,7 +145,9 @@ def _take_back(layer, signal, forward):
         signal = tf.where(forward > 0, tf.nn.relu(signal), 0)
     n, n_filters, *_ = signal.shape
     rows, columns, channels = layer.input.shape[1:]
-    if isinstance(layer, layers.Conv2D) and layer.groups == 1 and layer.data_format == "channels_last":
+    if getattr(layer, "data_format", "channels_last") != "channels_last" or getattr(layer, "groups", 1) != 1:
+        raise ValueError(f"layer {layer.name!r}: only channels-last layers with one group can be taken back")
+    if isinstance(layer, layers.Conv2D):
         # The transposed kernel: what a pixel gave to each response comes back to it with the same weight.
         flat = tf.nn.conv2d_transpose(
             tf.reshape(signal, (n * n_filters, *signal.shape[2:])),
@@ -139,13 +158,18 @@ def _take_back(layer, signal, forward):
             dilations=layer.dilation_rate,
         )
         return tf.reshape(flat, (n, n_filters, rows, columns, channels))
-    if isinstance(layer, (layers.MaxPooling2D, layers.AveragePooling2D)) and layer.strides == layer.pool_size:
+    if isinstance(layer, (layers.MaxPooling2D, layers.AveragePooling2D)):
+        pads_first = any(-edge % size > 1 for edge, size in zip((rows, columns), layer.pool_size, strict=True))
+        if layer.strides != layer.pool_size or (layer.padding == "same" and pads_first):
+            raise ValueError(
+                f"layer {layer.name!r}: pools that overlap or begin outside the picture cannot be taken back"
+            )
         for axis, times in zip((2, 3), layer.pool_size, strict=True):
             signal = tf.repeat(signal, times, axis=axis)
         signal = signal[:, :, :rows, :columns]
         missing = (rows - signal.shape[2], columns - signal.shape[3])  # an odd row or column that pooling left out
         return tf.pad(signal, [(0, 0), (0, 0), (0, missing[0]), (0, missing[1]), (0, 0)])
-    if isinstance(layer, layers.BatchNormalization):
+    if isinstance(layer, layers.BatchNormalization) and np.ravel(layer.axis).tolist() in ([-1], [3]):
         scale = 1 / tf.sqrt(layer.moving_variance + layer.epsilon)
         return signal * (scale * layer.gamma if layer.scale else scale)
     if isinstance(layer, (layers.Activation, layers.ReLU, layers.Dropout, layers.SpatialDropout2D)):
@@ -158,10 +182,14 @@ def _evaluate(model, outputs, images):
 
 
 def _as_batch(model, images):
+    if len(model.inputs) != 1:
+        raise ValueError(f"{model.name!r} has {len(model.inputs)} inputs instead of one")
     images = np.asarray(images, np.float32)
     shape = model.input.shape[1:]
     if images.shape == shape:
         images = images[None]
     if images.ndim != 4 or images.shape[1:] != shape:
         raise ValueError(f"{images.shape=} must be (n, {', '.join(map(str, shape))}) or one image without n")
+    if not np.isfinite(images).all():
+        raise ValueError("images must be finite numbers: leave out structures without a fingerprint")
     return images
