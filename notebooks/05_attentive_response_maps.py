@@ -530,4 +530,4 @@ run.save_results(
 #   reflections, and about as much as the eight brightest.
 # - That a map lies on reflections is no proof: a map of random weights does so, too.
 #
-# Next: [99 Report](99_report.ipynb) collects the numbers and figures.
+# Next: [06 Unsupervised clustering](06_unsupervised_clustering.ipynb) does without labels.

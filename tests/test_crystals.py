@@ -16,6 +16,7 @@ from xtalsight.crystals import (
     conventional_cell,
     data_set_counts,
     make_recipes,
+    make_views,
     primitive_cell,
     remove_atoms,
     rotate,
@@ -381,3 +382,35 @@ def test_real_rhombohedral_crystals_lie_in_the_range(real_crystals, name, n_atom
     ratios = real_crystals.query("space_group == 166 and n_atoms == @n_atoms").c_over_a
     assert set(ratios.index) == elements
     assert lie_in(rhombohedral_angle(ratios), PROTOTYPES[name].alpha).all()
+
+
+# Views.
+
+
+def test_views_are_the_same_crystal_damaged():
+    pristine = make_recipes({"hcp": 3}, SEED)
+    views = make_views(pristine, 4, SEED)
+    assert views.view_of.tolist() == np.repeat(pristine.id, 4).tolist()
+    assert views.id.is_unique
+    assert views.vacancy_ratio.between(0, 0.5).all()
+    for recipe in views.to_dict("records"):
+        atoms = build_crystal(recipe)
+        whole = build_crystal({**recipe, "vacancy_ratio": 0, "displacement": 0, "strain": 0})
+        assert len(atoms) == len(whole) - round(recipe["vacancy_ratio"] * len(whole))
+        strain = np.linalg.inv(whole.cell.array) @ atoms.cell.array - np.eye(3)
+        assert 0 < np.abs(strain).max() <= 0.01
+
+
+def test_displacements_have_the_stated_width():
+    recipe = make_views(make_recipes({"fcc": 1}, SEED), 1, SEED).iloc[0].to_dict()
+    still, moved = (
+        build_crystal({**recipe, "vacancy_ratio": 0, "strain": 0, "displacement": width}).positions
+        for width in (0, 0.1)
+    )
+    assert (moved - still).std() == pytest.approx(0.1, rel=0.1)  # 768 numbers
+
+
+def test_views_do_not_depend_on_the_others():
+    pristine = make_recipes({"hcp": 3, "fcc": 2}, SEED)
+    alone, together = make_views(pristine[2:], 2, SEED), make_views(pristine, 2, SEED)
+    pd.testing.assert_frame_equal(alone, together[4:].reset_index(drop=True), check_exact=True)

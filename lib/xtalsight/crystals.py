@@ -334,15 +334,54 @@ def remove_atoms(atoms: Atoms, vacancy_ratio: float, rng: np.random.Generator) -
     return atoms[kept]
 
 
+def make_views(recipes: pd.DataFrame, n_views: int, seed: int) -> pd.DataFrame:
+    """Make recipes of views: each crystal several times, damaged, strained and made of other elements.
+
+    Uniform draws: vacancies 0 to 50 %, Gaussian displacements of 0 to 6 % of the cube root of the volume per atom, strain
+    within 1 %, any element.
+
+    Parameters
+    ----------
+    recipes : DataFrame
+        Pristine crystals, as from `make_recipes`.
+    n_views : int
+        Views of each.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        ``n_views`` rows for each row of `recipes`, in their order, with columns ``displacement`` (angstrom), ``strain``
+        (largest component) and ``view_of`` (id of the crystal) in addition.
+    """
+    rows = []
+    for recipe in recipes.to_dict("records"):
+        for view in range(n_views):
+            structure = recipe["id"] + 100_000 * (view + 1)  # an id, and so a random stream, of its own
+            rng = np.random.default_rng([seed, structure, 2])
+            changes = {
+                "id": structure,
+                "view_of": recipe["id"],
+                "element": ELEMENTS[rng.integers(len(ELEMENTS))],
+                "vacancy_ratio": rng.uniform(0, 0.5),
+                "displacement": rng.uniform(0, 0.06) * recipe["volume"] ** (1 / 3),
+                "strain": 0.01,
+                "seed": seed,
+            }
+            rows.append(recipe | changes)
+    return pd.DataFrame(rows)
+
+
 def build_crystal(recipe) -> Atoms:
     """Build the structure of a recipe, as in the paper.
 
-    Primitive cell -> random orientation -> standard conventional cell -> supercell -> vacancies.
+    Primitive cell -> random orientation -> standard conventional cell -> supercell -> vacancies; for a view also random strain
+    and displacements.
 
     Parameters
     ----------
     recipe : mapping
-        A row of `make_recipes`.
+        A row of `make_recipes` or `make_views`.
 
     Returns
     -------
@@ -354,6 +393,11 @@ def build_crystal(recipe) -> Atoms:
     if recipe["vacancy_ratio"] > 0:
         rng = np.random.default_rng([int(recipe["seed"]), int(recipe["id"]), 1])
         atoms = remove_atoms(atoms, recipe["vacancy_ratio"], rng)
+    if "strain" in recipe:
+        rng = np.random.default_rng([int(recipe["seed"]), int(recipe["id"]), 3])
+        strain = rng.uniform(-recipe["strain"], recipe["strain"], (3, 3))
+        atoms.set_cell(atoms.cell.array @ (np.eye(3) + (strain + strain.T) / 2), scale_atoms=True)
+        atoms.positions += rng.normal(scale=recipe["displacement"], size=(len(atoms), 3))
     atoms.info["name"] = f"{recipe['element']} {recipe['prototype']} {recipe['id']}"
     return atoms
 
