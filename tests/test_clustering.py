@@ -36,6 +36,7 @@ def test_noise_is_never_right_and_is_counted():
     found = scores(LABELS, clusters)
     assert found["accuracy"] == 0.8
     assert found["noise"] == pytest.approx(0.2)
+    assert (found["purity"], found["purity_with_noise"]) == (1, 0.8)
     assert found["clusters"] == 3
 
 
@@ -76,7 +77,7 @@ def test_embedding_sees_what_views_share(views):
 def test_views_of_one_structure_scatter_by_one(views):
     pixels, structures, _ = views
     embedded = physical_embedding(pixels, structures, 1).transform(pixels).reshape(60, 4, -1)
-    within = np.mean(embedded.var(axis=1))
+    within = np.mean(embedded.var(axis=1, ddof=1))
     assert within == pytest.approx(1, rel=0.05)
 
 

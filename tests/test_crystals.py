@@ -401,6 +401,18 @@ def test_views_are_the_same_crystal_damaged():
         assert 0 < np.abs(strain).max() <= 0.01
 
 
+def test_views_are_of_many_elements_and_little_displaced():
+    views = make_views(make_recipes({"hcp": 3, "dhcp": 3}, SEED), 9, SEED)
+    assert views.id.is_unique
+    assert views.element.nunique() > 20
+    assert (views.displacement / views.volume ** (1 / 3)).between(0, 0.06).all()
+
+
+def test_too_many_views():
+    with pytest.raises(ValueError, match="n_views=10"):
+        make_views(make_recipes({"hcp": 1}, SEED), 10, SEED)
+
+
 def test_displacements_have_the_stated_width():
     recipe = make_views(make_recipes({"fcc": 1}, SEED), 1, SEED).iloc[0].to_dict()
     still, moved = (

@@ -54,19 +54,22 @@ def scores(labels, clusters, matching: dict[int, int] | None = None) -> dict[str
     dict
         ``accuracy``: fraction in the cluster matched to its label; ``balanced_accuracy``: mean of that over the labels;
         ``ari``, ``ami``: adjusted Rand index and adjusted mutual information (noise counts as one cluster); ``purity``:
-        fraction of the structures outside noise that have the most frequent label of their cluster; ``clusters``: their
-        number, without noise; ``noise``: fraction.
+        fraction of the structures outside noise that have the most frequent label of their cluster, and
+        ``purity_with_noise`` of all structures, noise being wrong; ``clusters``: their number, without noise; ``noise``:
+        fraction.
     """
     labels, clusters = _check(labels, clusters)
     matching = match_clusters(labels, clusters) if matching is None else matching
     right = np.array([matching.get(cluster) for cluster in clusters.tolist()], dtype=object) == labels
     kept = clusters >= 0
+    pure = contingency_matrix(clusters[kept], labels[kept]).max(axis=1).sum()
     return {
         "accuracy": right.mean(),
         "balanced_accuracy": np.mean([right[labels == label].mean() for label in np.unique(labels)]),
         "ari": adjusted_rand_score(labels, clusters),
         "ami": adjusted_mutual_info_score(labels, clusters),
-        "purity": contingency_matrix(clusters[kept], labels[kept]).max(axis=1).sum() / kept.sum(),
+        "purity": pure / kept.sum(),
+        "purity_with_noise": pure / len(labels),
         "clusters": len(np.unique(clusters[kept])),
         "noise": 1 - kept.mean(),
     }
@@ -117,4 +120,7 @@ def physical_embedding(views: np.ndarray, structures: np.ndarray, n_components: 
         PCA(n_principal, random_state=0),
         LinearDiscriminantAnalysis(n_components=min(n_components, n_principal)),
     )
-    return embedding.fit(views, structures)
+    embedding.fit(views, structures)
+    # scikit-learn divides the scatter within by the number of views; its degrees of freedom are fewer.
+    embedding[-1].scalings_ *= np.sqrt(1 - len(counts) / len(views))
+    return embedding

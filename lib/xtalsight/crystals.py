@@ -352,8 +352,15 @@ def make_views(recipes: pd.DataFrame, n_views: int, seed: int) -> pd.DataFrame:
     -------
     DataFrame
         ``n_views`` rows for each row of `recipes`, in their order, with columns ``displacement`` (angstrom), ``strain``
-        (largest component) and ``view_of`` (id of the crystal) in addition.
+        (bound of the components) and ``view_of`` (id of the crystal) in addition.
+
+    Raises
+    ------
+    ValueError
+        More than nine views.
     """
+    if not 0 <= n_views <= 9:
+        raise ValueError(f"{n_views=} must lie between 0 and 9")  # ten would take ids of the next prototype
     rows = []
     for recipe in recipes.to_dict("records"):
         for view in range(n_views):
