@@ -4,6 +4,7 @@
 #   make smoke        run every notebook at a small scale, into build/smoke only
 #   make test         run the tests, the notebooks at small scale among them
 #   make lab          open the notebooks in JupyterLab
+#   make published-data  fetch the original arrays (network, some 0.5 GB each) into data/published
 #   make bench        measure speed: fingerprint against a plain sum, training against the matrix product
 #   make env          make the environment in .venv from requirements.txt (the others do it where it is missing)
 #   make sync         write the paired .ipynb of every script; make check-sync only compares
@@ -25,7 +26,7 @@ EXECUTED := $(SCRIPTS:notebooks/%.py=$(BUILD)/%.ipynb)
 LIBRARY := $(filter-out %/bench.py %/pairing.py,$(wildcard lib/xtalsight/*.py))
 COMMON := $(LIBRARY) notebooks/profiles.yaml notebooks/matplotlibrc $(ENV)
 
-.PHONY: help all smoke test lab bench env sync check-sync lock clean
+.PHONY: help all smoke test lab published-data bench env sync check-sync lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -42,7 +43,8 @@ $(BUILD)/%.ipynb: notebooks/%.py $(COMMON)
 
 $(BUILD)/02_diffraction_fingerprints.ipynb: $(BUILD)/01_crystal_structures.ipynb $(wildcard tests/reference/*)
 $(filter-out $(BUILD)/01% $(BUILD)/02% $(BUILD)/99%,$(EXECUTED)): $(BUILD)/02_diffraction_fingerprints.ipynb
-$(BUILD)/05_attentive_response_maps.ipynb: $(BUILD)/04_cnn_training.ipynb
+$(BUILD)/05_attentive_response_maps.ipynb $(BUILD)/07_robustness.ipynb: $(BUILD)/04_cnn_training.ipynb
+$(filter $(BUILD)/03% $(BUILD)/04% $(BUILD)/06%,$(EXECUTED)): $(wildcard data/published/*.pkl)
 $(BUILD)/99_report.ipynb: $(filter-out $(BUILD)/99%,$(EXECUTED)) README.md
 
 test: $(ENV)
@@ -50,6 +52,9 @@ test: $(ENV)
 
 lab: $(ENV)
 	@$(PY) -m jupyterlab --notebook-dir=notebooks
+
+published-data: $(ENV)
+	@$(PY) -m xtalsight.published
 
 bench: $(ENV)
 	@$(PY) -m xtalsight.bench
@@ -66,20 +71,28 @@ env: $(ENV)
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$python && break; done)
 
-$(ENV): requirements.txt
+NO_OVITO := no OVITO for this machine: notebook 07 leaves its methods out
+
+$(ENV): requirements.txt requirements-rivals.txt
 	@set -e; rm -rf .venv; if command -v uv >/dev/null; then \
 		uv venv --quiet --python "$(or $(PYTHON),>=3.11,<3.14)" .venv; \
 		VIRTUAL_ENV=.venv uv pip install --require-hashes -r requirements.txt; \
 		VIRTUAL_ENV=.venv uv pip install --quiet --no-deps --no-build-isolation -e .; \
+		VIRTUAL_ENV=.venv uv pip install --require-hashes -r requirements-rivals.txt || echo "$(NO_OVITO)"; \
 	elif [ -n "$(PYTHON)" ]; then \
 		$(PYTHON) -m venv .venv; \
 		.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt; \
 		.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
+		.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-rivals.txt || \
+			echo "$(NO_OVITO)"; \
 	else echo "xtalsight needs Python 3.11, 3.12 or 3.13 (or uv): set PYTHON=/path/to/python" >&2; exit 1; fi
 	@touch $@
 
+UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
+
 lock:
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras --no-header pyproject.toml -o requirements.txt
+	$(UV_COMPILE) --extra study --extra test pyproject.toml -o requirements.txt
+	sed -n 's/^rivals = \["\(.*\)"\]$$/\1/p' pyproject.toml | $(UV_COMPILE) --constraint requirements.txt - -o requirements-rivals.txt
 
 clean:
 	rm -rf build

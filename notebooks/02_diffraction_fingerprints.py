@@ -296,4 +296,4 @@ run.save_results(
 # - It equals the reference's to rounding; the reference's peculiarities can be switched off, and their size is known.
 # - Vacancies leave the peaks and add a grain that differs from crystal to crystal.
 #
-# Next: [04 Training the network](04_cnn_training.ipynb).
+# Next: [03 What the sources did](03_published_dataset.ipynb).

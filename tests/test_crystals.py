@@ -426,3 +426,48 @@ def test_views_do_not_depend_on_the_others():
     pristine = make_recipes({"hcp": 3, "fcc": 2}, SEED)
     alone, together = make_views(pristine[2:], 2, SEED), make_views(pristine, 2, SEED)
     pd.testing.assert_frame_equal(alone, together[4:].reset_index(drop=True), check_exact=True)
+
+
+DAMAGED = {"vacancy_ratio": 0.2, "substitution": 0.3, "strain": 0.01, "displacement": 0.1, "misorientation": 5.0}
+
+
+def damaged(**changes):
+    (recipe,) = make_recipes({"fcc": 1}, 3).to_dict("records")
+    return build_crystal(recipe | changes)
+
+
+def test_supercell_of_the_size_asked_for():
+    assert 500 <= len(damaged(n_atoms=500)) < 1000
+
+
+def test_substitution_replaces_so_many_atoms_and_leaves_their_places():
+    atoms, mixed = damaged(), damaged(substitution=0.25)
+    assert (mixed.numbers != atoms.numbers).sum() == round(0.25 * len(atoms))
+    assert np.array_equal(mixed.positions, atoms.positions)
+
+
+def test_displacements_have_the_standard_deviation_asked_for():
+    shift = damaged(displacement=0.3, n_atoms=2000).positions - damaged(n_atoms=2000).positions
+    assert shift.std() == pytest.approx(0.3, rel=0.03)
+    assert abs(shift.mean()) < 0.02
+
+
+def test_misorientation_turns_by_the_angle_and_leaves_distances():
+    atoms, turned = damaged(), damaged(misorientation=10.0)
+    rotation = turned.cell.array.T @ np.linalg.inv(atoms.cell.array.T)
+    assert np.degrees(np.arccos((np.trace(rotation) - 1) / 2)) == pytest.approx(10)
+    np.testing.assert_allclose(turned.get_all_distances(), atoms.get_all_distances(), atol=1e-9)
+
+
+@pytest.mark.parametrize("column", DAMAGED)
+def test_no_damage_is_the_crystal_itself(column):
+    np.testing.assert_allclose(damaged(**{column: 0}).positions, damaged().positions, atol=1e-12)
+
+
+@pytest.mark.parametrize("column", [c for c in DAMAGED if c != "vacancy_ratio"])
+def test_one_damage_leaves_the_random_numbers_of_the_vacancies(column):
+    without, with_it = damaged(vacancy_ratio=0.2), damaged(vacancy_ratio=0.2, **{column: DAMAGED[column]})
+    assert len(with_it) == len(without)
+    # The same sites are empty: the cells map onto each other within the displacements.
+    shift = with_it.get_scaled_positions() - without.get_scaled_positions()
+    assert np.abs(shift - np.round(shift)).max() < 0.05

@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from xtalsight.profiles import root
 
 PROJECT = tomllib.loads((root() / "pyproject.toml").read_text())["project"]
-LOCK = (root() / "requirements.txt").read_text()
+LOCK = (root() / "requirements.txt").read_text() + (root() / "requirements-rivals.txt").read_text()
 PINS = [Requirement(re.sub(r"\s*\\$", "", line)) for line in LOCK.splitlines() if re.match(r"\w", line)]
 LINUX = {"sys_platform": "linux", "platform_machine": "x86_64", "platform_system": "Linux"}
 MAC = {"sys_platform": "darwin", "platform_machine": "arm64", "platform_system": "Darwin"}

@@ -7,7 +7,7 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from scipy.spatial.transform import Rotation
 
-from xtalsight.crystals import PROTOTYPES, build_crystal, conventional_cell, make_recipes, primitive_cell
+from xtalsight.crystals import PROTOTYPES, build_crystal, conventional_cell, make_recipes, primitive_cell, remove_atoms
 from xtalsight.fingerprints import (
     ORIENTATIONS,
     DiffractionGeometry,
@@ -467,3 +467,68 @@ def test_extent_must_make_sense(extent):
 def test_a_cluster_has_no_reflections():
     with pytest.raises(ValueError, match="periodic"):
         reflections(molecule("C60"), 5.0)
+
+
+@pytest.mark.parametrize("symbol", ["Cu", "Fe", "Na"])
+def test_powder_scale_of_fcc_and_bcc_is_the_neighbour_distance(symbol):
+    atoms = bulk(symbol, cubic=True).repeat(5)
+    assert length_scale(atoms, "powder") == pytest.approx(length_scale(atoms), rel=0.02)
+
+
+@pytest.mark.parametrize("symbol", ["Cu", "Fe", "Mg"])
+@pytest.mark.parametrize(("vacancies", "displacement"), [(0.85, 0), (0, 0.15), (0.5, 0.1)])
+def test_damage_leaves_the_powder_scale_and_moves_the_neighbour_distance(symbol, vacancies, displacement):
+    atoms = bulk(symbol).repeat(6)
+    damaged = remove_atoms(atoms, vacancies, np.random.default_rng(0))
+    damaged.positions += np.random.default_rng(1).normal(
+        scale=displacement * length_scale(atoms), size=(len(damaged), 3)
+    )
+    assert length_scale(damaged, "powder") == pytest.approx(length_scale(atoms, "powder"), rel=0.03)
+    assert abs(length_scale(damaged) / length_scale(atoms) - 1) > 0.01
+
+
+@pytest.mark.parametrize("factor", [0.5, 3.0])
+def test_powder_scale_grows_with_the_crystal(factor):
+    atoms = bulk("Cu", cubic=True).repeat(4)
+    scaled = atoms.copy()
+    scaled.positions *= factor
+    scaled.set_cell(atoms.cell.array * factor)
+    assert length_scale(scaled, "powder") == pytest.approx(factor * length_scale(atoms, "powder"))
+
+
+def test_powder_scale_does_not_depend_on_place_and_orientation():
+    atoms = bulk("Mg").repeat(6)
+    expected = length_scale(atoms, "powder")
+    atoms.rotate(40, (1, 2, 3), rotate_cell=True)
+    atoms.positions += (5, -3, 100)
+    assert length_scale(atoms, "powder") == pytest.approx(expected, rel=1e-6)
+
+
+def test_powder_scale_of_a_large_cluster_needs_only_some_of_the_pairs():
+    small, large = bulk("Cu", cubic=True).repeat(7), bulk("Cu", cubic=True).repeat(14)
+    assert length_scale(large, "powder") == pytest.approx(length_scale(small, "powder"), rel=0.01)
+
+
+def test_powder_scale_of_two_atoms_is_their_distance_or_near():
+    atoms = Atoms("Cu2", positions=[(0, 0, 0), (2.5, 0, 0)])
+    assert 1 < length_scale(atoms, "powder") < 5
+
+
+def test_geometry_with_powder_scale_sees_a_damaged_crystal_at_its_true_size():
+    atoms = bulk("Cu", cubic=True).repeat(4)
+    hot = atoms.copy()
+    hot.positions += np.random.default_rng(0).normal(scale=0.1 * length_scale(atoms), size=(len(atoms), 3))
+
+    def similarity(scale):
+        images = [fingerprint(a, DiffractionGeometry(scale=scale)).ravel() for a in (atoms, hot)]
+        return np.corrcoef(images)[0, 1]
+
+    assert similarity("powder") > 0.95
+    assert similarity("nearest_neighbour") < 0.5
+
+
+def test_unknown_scale():
+    with pytest.raises(ValueError, match="scale"):
+        DiffractionGeometry(scale="median")
+    with pytest.raises(ValueError, match="scale"):
+        length_scale(bulk("Cu", cubic=True), "median")

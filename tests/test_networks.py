@@ -84,8 +84,13 @@ def test_training_learns_what_is_plain_to_see(images, tmp_path):
 
 @pytest.mark.parametrize(
     "network, options",
-    [(compact_network, {}), (compact_network, {"cosine_decay": True}), (table_1_network, {})],
-    ids=["compact", "decay", "with dropout"],
+    [
+        (compact_network, {}),
+        (compact_network, {"cosine_decay": True}),
+        (compact_network, {"mirrored": True}),
+        (table_1_network, {}),
+    ],
+    ids=["compact", "decay", "mirrored", "with dropout"],
 )
 def test_training_interrupted_in_its_second_epoch_ends_as_if_it_had_not(
     network, options, images, tmp_path, monkeypatch
@@ -152,3 +157,41 @@ def test_cosine_decay_ends_at_rest(images, tmp_path):
 def test_wrong_input(images, labels, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         train(compact_network(), images, labels, epochs=1, batch_size=2, learning_rate=1e-3, seed=0, folder=tmp_path)
+
+
+def test_mirror_images_are_four_and_mirror_each_other(images):
+    copies = networks.mirror_images(images)
+    assert copies.shape == (4, *images.shape)
+    assert np.array_equal(copies[1][:, :, ::-1], images)
+    assert np.array_equal(copies[3], copies[1][:, ::-1])
+
+
+def test_mirrored_prediction_is_the_same_for_all_mirror_images(images):
+    model = networks.compact_network(0)
+    predictions = [networks.predict(model, copies, mirrored=True) for copies in networks.mirror_images(images[:5])]
+    np.testing.assert_allclose(predictions[1:], [predictions[0]] * 3, atol=1e-6)
+
+
+def test_compact_network_of_more_classes_and_of_the_square_root(images):
+    plain, root = (networks.compact_network(0, n_classes=8, square_root=r) for r in (False, True))
+    assert plain.output_shape == (None, 8)
+    np.testing.assert_allclose(
+        networks.predict(plain, np.sqrt(images[:3])), networks.predict(root, images[:3]), atol=1e-6
+    )
+
+
+def test_mirrored_training_sees_other_images(images, tmp_path):
+    plain, _ = trained(compact_network(0), images, tmp_path)
+    mirrored, _ = trained(compact_network(0), images, tmp_path, mirrored=True)
+    assert not weights_equal(plain, mirrored)
+
+
+def test_mirrored_training_learns_where_every_mirror_image_counts(tmp_path):
+    """The label says in which half the bright block lies; only mirrored copies show both."""
+    images = np.full((28, 64, 64, 3), 0.1, np.float32)
+    images[:, 8:24, 8:24, 0] = (LABELS / 6)[:, None, None]
+    model, _ = trained(
+        compact_network(0), images, tmp_path, mirrored=True, epochs=60, batch_size=28, learning_rate=3e-3
+    )
+    answers = [networks.predict(model, copies).argmax(axis=1) for copies in networks.mirror_images(images)]
+    assert np.mean(np.array(answers) == LABELS) > 0.9

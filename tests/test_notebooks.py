@@ -56,7 +56,8 @@ def test_make_has_nothing_to_do_a_second_time(smoke):
     [
         ("01_crystal_structures", [script.stem for script in SCRIPTS]),
         ("02_diffraction_fingerprints", [script.stem for script in SCRIPTS if script.stem[:2] != "01"]),
-        ("04_cnn_training", ["04_cnn_training", "05_attentive_response_maps", "99_report"]),
+        ("03_published_dataset", ["03_published_dataset", "99_report"]),
+        ("04_cnn_training", ["04_cnn_training", "05_attentive_response_maps", "07_robustness", "99_report"]),
         ("05_attentive_response_maps", ["05_attentive_response_maps", "99_report"]),
         ("99_report", ["99_report"]),
     ],

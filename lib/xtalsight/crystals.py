@@ -382,13 +382,16 @@ def make_views(recipes: pd.DataFrame, n_views: int, seed: int) -> pd.DataFrame:
 def build_crystal(recipe) -> Atoms:
     """Build the structure of a recipe, as in the paper.
 
-    Primitive cell -> random orientation -> standard conventional cell -> supercell -> vacancies; for a view also random strain
-    and displacements.
+    Primitive cell -> random orientation -> standard conventional cell -> supercell -> vacancies, and then what the optional
+    columns ask for: other elements -> strain -> displacements -> misorientation.
 
     Parameters
     ----------
     recipe : mapping
-        A row of `make_recipes` or `make_views`.
+        A row of `make_recipes` or `make_views`. Optional: ``n_atoms``, least number of atoms of the supercell (`N_ATOMS`);
+        ``substitution``, fraction of the atoms that become another element each; ``strain``, bound of the components of a
+        random strain; ``displacement``, standard deviation of each coordinate, angstrom; ``misorientation``, degrees about a
+        random axis.
 
     Returns
     -------
@@ -396,26 +399,36 @@ def build_crystal(recipe) -> Atoms:
         Periodic supercell; ``info["name"]`` names the recipe.
     """
     # spglib takes most of the time. Copies of one crystal that differ in their defects share its last result.
-    atoms = _standard_supercell(tuple((key, recipe[key]) for key in _CRYSTAL if pd.notna(recipe[key]))).copy()
+    atoms = _standard_supercell(tuple((key, recipe[key]) for key in _CRYSTAL if pd.notna(recipe.get(key)))).copy()
+
+    def stream(number):
+        return np.random.default_rng([int(recipe["seed"]), int(recipe["id"]), number])
+
     if recipe["vacancy_ratio"] > 0:
-        rng = np.random.default_rng([int(recipe["seed"]), int(recipe["id"]), 1])
-        atoms = remove_atoms(atoms, recipe["vacancy_ratio"], rng)
-    if "strain" in recipe:
-        rng = np.random.default_rng([int(recipe["seed"]), int(recipe["id"]), 3])
-        strain = rng.uniform(-recipe["strain"], recipe["strain"], (3, 3))
+        atoms = remove_atoms(atoms, recipe["vacancy_ratio"], stream(1))
+    if (ratio := recipe.get("substitution", 0)) > 0:
+        rng = stream(4)
+        chosen = rng.permutation(len(atoms))[: round(ratio * len(atoms))]
+        atoms.symbols[chosen] = rng.choice([e for e in ELEMENTS if e != recipe["element"]], len(chosen))
+    if "strain" in recipe or "displacement" in recipe:
+        rng = stream(3)
+        strain = rng.uniform(-1, 1, (3, 3)) * recipe.get("strain", 0)
         atoms.set_cell(atoms.cell.array @ (np.eye(3) + (strain + strain.T) / 2), scale_atoms=True)
-        atoms.positions += rng.normal(scale=recipe["displacement"], size=(len(atoms), 3))
+        atoms.positions += rng.normal(size=(len(atoms), 3)) * recipe.get("displacement", 0)
+    if (angle := recipe.get("misorientation", 0)) > 0:
+        axis = stream(5).normal(size=3)
+        atoms.rotate(angle, axis, rotate_cell=True)
     atoms.info["name"] = f"{recipe['element']} {recipe['prototype']} {recipe['id']}"
     return atoms
 
 
 _SHAPE = ("c_over_a", "alpha", "z")
 _ROTATION = ("rotation_x", "rotation_y", "rotation_z")
-_CRYSTAL = ("prototype", "element", "volume", *_SHAPE, *_ROTATION)
+_CRYSTAL = ("prototype", "element", "volume", *_SHAPE, *_ROTATION, "n_atoms")
 
 
 @lru_cache(maxsize=1)
 def _standard_supercell(crystal):
     recipe = dict.fromkeys(_SHAPE, np.nan) | dict(crystal)
     atoms = conventional_cell(rotate(primitive_cell(recipe), [recipe[name] for name in _ROTATION]))
-    return atoms.repeat(supercell_replicas(atoms))
+    return atoms.repeat(supercell_replicas(atoms, int(recipe.get("n_atoms", N_ATOMS))))

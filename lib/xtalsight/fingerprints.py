@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
+import numba
 import numpy as np
 import pandas as pd
 from ase import Atoms
 from ase.data import chemical_symbols
+from scipy.ndimage import gaussian_filter1d
 from vesin import NeighborList
 
 from xtalsight.scattering import MirroredVectors, amplitude, form_factor, mirrored_intensity, mirrored_vectors
@@ -42,6 +44,9 @@ class DiffractionGeometry:
         True gives the image of the reference code: the form factor of the element two places further in the periodic table
         (Fe scatters as Ni) and a solid angle with half the distance from the centre. False gives the physics of the
         paper's Eq. 1.
+    scale : {"nearest_neighbour", "powder"}
+        What `length_scale` measures. The first is the reference's; displacements shrink it and vacancies stretch it. The second
+        follows the first peak of the powder pattern, which neither moves.
     """
 
     wavelength: float = 0.05
@@ -49,6 +54,7 @@ class DiffractionGeometry:
     pixel_size: float = 4e-4
     n_pixels: int = 64
     reference_quirks: bool = True
+    scale: str = "nearest_neighbour"
 
     def __post_init__(self):
         lengths = (self.wavelength, self.distance, self.pixel_size)
@@ -56,16 +62,22 @@ class DiffractionGeometry:
             raise ValueError(f"wavelength, distance and pixel size must be positive and finite: {self}")
         if self.n_pixels != int(self.n_pixels) or self.n_pixels < 8:
             raise ValueError(f"{self.n_pixels=} must be a whole number of at least 8")
+        _check_scale(self.scale)
+
+    @property
+    def ring_radii(self) -> tuple[float, float]:
+        """Inner and outer radius of the ring of pixels that count: 5n/32 and n/2 - n/32, in pixels."""
+        return 5 * self.n_pixels / 32, self.n_pixels / 2 - self.n_pixels / 32
 
     @property
     def ring(self) -> np.ndarray:
-        """Pixels that count, (n_pixels, n_pixels) bool: 5n/32 < distance from the centre < n/2 - n/32, in pixels."""
-        n = self.n_pixels
+        """Pixels that count, (n_pixels, n_pixels) bool: those between the `ring_radii`."""
+        inner, outer = self.ring_radii
         x, y = self._detector_plane()
         radius_squared = (x**2 + y**2) / self.pixel_size**2
         # Distances in pixels are half-integer: rounding removes what the pixel size brought in.
         radius_squared = np.round(radius_squared, 6)
-        return (radius_squared > (5 * n / 32) ** 2) & (radius_squared < (n / 2 - n / 32) ** 2)
+        return (radius_squared > inner**2) & (radius_squared < outer**2)
 
     @property
     def scattering_vectors(self) -> np.ndarray:
@@ -164,28 +176,47 @@ def _form_factors(geometry, numbers, eighth=False):
     """Form factors (elements, pixels) of the ring's pixels, or of those in one eighth of it (float32)."""
     ring = _ring(geometry)
     s = np.linalg.norm(ring.eighth.components.T if eighth else ring.scattering_vectors, axis=-1)
+    f = _form_factors_at(s, numbers, geometry)
+    return f.astype(np.float32) if eighth else f
+
+
+def _form_factors_at(s, numbers, geometry):
+    """Form factors (elements, len(s)) of atomic numbers, by the geometry's convention."""
     shift = 2 if geometry.reference_quirks else 0
     # An unknown species, atomic number 0, must not pass as helium.
     try:
-        f = np.array([form_factor(number + shift if number > 0 else 0, s) for number in numbers])
+        return np.array([form_factor(number + shift if number > 0 else 0, s) for number in numbers])
     except ValueError as error:
         symbols = ", ".join(chemical_symbols[number] for number in numbers)
         quirk = " with the form factor of the element two places further" if shift else ""
         raise ValueError(f"elements {symbols}{quirk}: {error}") from error
-    return f.astype(np.float32) if eighth else f
 
 
-def length_scale(atoms: Atoms) -> float:
-    """Compute the mean distance from an atom to its nearest neighbour, angstrom.
+def length_scale(atoms: Atoms, scale: str = "nearest_neighbour") -> float:
+    """Compute the length by which positions are divided, angstrom.
 
-    Periodic images count along the axes where ``atoms.pbc`` is True. Neighbours are looked for within 8.2 angstrom and, if
-    no atom has one there, within 10.2, 14.2, ... 24.2; atoms without a neighbour are left out.
+    Parameters
+    ----------
+    atoms : Atoms
+    scale : {"nearest_neighbour", "powder"}
+        "nearest_neighbour", the reference's: the mean distance from an atom to its nearest neighbour. Periodic images count
+        along the axes where ``atoms.pbc`` is True. Neighbours are looked for within 8.2 angstrom and, if no atom has one
+        there, within 10.2, 14.2, ... 24.2; atoms without a neighbour are left out.
+
+        "powder": sqrt(3/2) / s, where s is the position of the strongest of the first peaks of the powder pattern of the cluster
+        (Debye's formula). For fcc and bcc this is the nearest-neighbour distance. Independent displacements lower the peaks
+        (Debye-Waller), vacancies add a smooth background (Laue); neither moves them.
 
     Raises
     ------
     ValueError
-        No atoms, non-finite positions, or no mean distance above 0.1 angstrom.
+        No such scale, no atoms, non-finite positions, or no mean distance above 0.1 angstrom.
+
+    References
+    ----------
+    P. Debye, Ann. Phys. 351, 809 (1915), doi:10.1002/andp.19153510606.
     """
+    _check_scale(scale)
     _check(atoms)
     # A smaller radius first: where every atom has a neighbour within 4.1 angstrom, the larger ones only cost time.
     for radius in (_SEARCH_RADII[0] / 2, *_SEARCH_RADII):
@@ -194,8 +225,63 @@ def length_scale(atoms: Atoms) -> float:
         if radius < _SEARCH_RADII[0] and len(found) < len(atoms):
             continue
         if len(found) and found.mean() > 0.1:
-            return float(found.mean())
+            # Few atoms have kept a neighbour at high vacancy ratios: the guess comes from those that have.
+            guess = np.quantile(found, 0.15)
+            return _powder_scale(atoms.positions, guess) if scale == "powder" else float(found.mean())
     raise ValueError(f"{_name(atoms)}: no length scale, no two atoms are between 0.1 and {_SEARCH_RADII[-1]:g} Å apart")
+
+
+# Debye's formula on a grid of s for a histogram of distances, both in units of a first guess of the scale. Distances beyond
+# the window are faded out; a wide average of the histogram is taken off, which is the scattering of the cluster's shape. The
+# damping favours the first of several peaks of like height.
+_POWDER_BIN, _POWDER_WINDOW = 0.02, 10.0
+_POWDER_S = np.geomspace(0.5, 2.0, 300)
+
+
+@lru_cache(maxsize=1)
+def _powder_transform():
+    """Matrix (scattering vectors, distances) that takes a histogram of distances to the damped powder pattern."""
+    distances = np.arange(0, _POWDER_WINDOW, _POWDER_BIN) + _POWDER_BIN / 2
+    fluctuation = np.eye(len(distances)) - gaussian_filter1d(np.eye(len(distances)), 0.5 / _POWDER_BIN, mode="constant")
+    fade = np.cos(np.pi / 2 * distances / _POWDER_WINDOW) ** 2
+    waves = np.sinc(2 * _POWDER_S[:, None] * distances) * fade
+    return np.exp(-0.7 * _POWDER_S**2)[:, None] * (waves @ fluctuation)
+
+
+def _powder_scale(positions, guess):
+    counts = _distance_histogram(positions / guess, _POWDER_BIN, round(_POWDER_WINDOW / _POWDER_BIN))
+    pattern = _powder_transform() @ counts
+    inner = pattern[1:-1]
+    peaks = np.flatnonzero((inner > pattern[:-2]) & (inner >= pattern[2:])) + 1
+    if len(peaks) == 0:
+        return float(guess)
+    peak = peaks[np.argmax(pattern[peaks])]
+    left, top, right = pattern[peak - 1 : peak + 2]
+    vertex = peak + 0.5 * (left - right) / (left - 2 * top + right)  # of the parabola through three points
+    step = np.log(_POWDER_S[1] / _POWDER_S[0])
+    return float(guess * np.sqrt(3 / 2) / (_POWDER_S[0] * np.exp(step * vertex)))
+
+
+@numba.njit(cache=True)
+def _distance_histogram(positions, width, n_bins):
+    """Count distances between pairs of atoms; of a large cluster, those from about a thousand evenly chosen atoms.
+
+    A distance counts for the two bins whose centres enclose it, for the nearer one more: rounding changes nothing then.
+    """
+    counts = np.zeros(n_bins)
+    n = len(positions)
+    stride = max(1, n // 1024)
+    for i in range(0, n, stride):
+        for j in range(n if stride > 1 else i):
+            d2 = 0.0
+            for k in range(3):
+                d2 += (positions[i, k] - positions[j, k]) ** 2
+            place = np.sqrt(d2) / width - 0.5
+            bin = int(place)
+            if place >= 0 and bin + 1 < n_bins:
+                counts[bin] += bin + 1 - place
+                counts[bin + 1] += place - bin
+    return counts
 
 
 def _nearest_neighbour_distances(atoms, radius):
@@ -204,6 +290,11 @@ def _nearest_neighbour_distances(atoms, radius):
     nearest = np.full(len(atoms), np.inf)
     np.minimum.at(nearest, first, distance)
     return nearest
+
+
+def _check_scale(scale):
+    if scale not in ("nearest_neighbour", "powder"):
+        raise ValueError(f"{scale=} must be 'nearest_neighbour' or 'powder'")
 
 
 def _name(atoms):
@@ -272,7 +363,7 @@ def _scattering_input(atoms, geometry):
     """Scaled positions, the elements (a tuple of atomic numbers) and each atom's index into them."""
     if len(atoms) == 1:
         raise ValueError(f"{_name(atoms)}: a fingerprint needs at least two atoms")
-    scale = length_scale(atoms)
+    scale = length_scale(atoms, geometry.scale)
     numbers, groups = np.unique(atoms.numbers, return_inverse=True)
     numbers = tuple(numbers.tolist())
     try:
@@ -351,18 +442,21 @@ def reflections(cell: Atoms, extent: float, geometry: DiffractionGeometry = Diff
         raise ValueError(f"{extent=} must be positive and finite")
     if not cell.pbc.all():
         raise ValueError(f"{_name(cell)}: only a crystal, periodic in three directions, has reflections")
-    reciprocal = cell.cell.reciprocal().array * length_scale(cell)  # rows, 1/angstrom
+    scale = length_scale(cell)
+    reciprocal = cell.cell.reciprocal().array * scale  # rows, 1/angstrom
     s_max = np.linalg.norm(geometry.scattering_vectors[geometry.ring], axis=-1).max() + 1 / extent
     # |h| = |g . a1| is at most |g| times the edge a1 of the scaled cell.
-    limits = np.floor(s_max * cell.cell.lengths() / length_scale(cell)).astype(int)
+    limits = np.floor(s_max * cell.cell.lengths() / scale).astype(int)
     hkl = np.stack(np.meshgrid(*(np.arange(-limit, limit + 1) for limit in limits), indexing="ij"), axis=-1).reshape(
         -1, 3
     )
     g = hkl @ reciprocal
     length = np.linalg.norm(g, axis=-1)
     hkl, g, length = (values[(length > 0) & (length < s_max)] for values in (hkl, g, length))
-    shift = 2 if geometry.reference_quirks else 0
-    f = np.array([form_factor(number + shift, length) for number in cell.numbers])
+    try:
+        f = _form_factors_at(length, cell.numbers, geometry)
+    except ValueError as error:
+        raise ValueError(f"{_name(cell)}: {error}") from error
     phases = np.exp(-2j * np.pi * cell.get_scaled_positions() @ hkl.T)
     structure_factor = np.abs(np.sum(f * phases, axis=0))
     allowed = structure_factor > 1e-3 * f.sum(axis=0)
@@ -372,8 +466,8 @@ def reflections(cell: Atoms, extent: float, geometry: DiffractionGeometry = Diff
     along_beam = np.sqrt(np.maximum(1 / geometry.wavelength**2 - x**2 - y**2, 0))  # of the scattered wave
     miss = z - (along_beam - 1 / geometry.wavelength)
     from_beam = np.hypot(x, y) * geometry.distance / geometry.pixel_size / np.maximum(along_beam, 1e-9)
-    n = geometry.n_pixels
-    shows = (np.abs(miss) < 1 / extent) & (from_beam > 5 * n / 32) & (from_beam < n / 2 - n / 32)
+    inner, outer = geometry.ring_radii
+    shows = (np.abs(miss) < 1 / extent) & (from_beam > inner) & (from_beam < outer)
     pattern, reflection = np.nonzero(shows)
     to_pixels = geometry.distance / geometry.pixel_size / along_beam[shows]
     table = {

@@ -1,0 +1,186 @@
+"""Structures of none of the seven classes: what a classifier must refuse.
+
+A classifier learns to refuse from random crystals and random points; it is tested on kinds that it has never seen, prototypes of
+`OTHER_PROTOTYPES` among them, whose space groups the random crystals avoid.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from ase import Atoms
+from ase.collections import dcdft
+from ase.spacegroup import crystal
+from scipy.stats import qmc
+from vesin import NeighborList
+
+from xtalsight.crystals import (
+    CLASSES,
+    ELEMENTS,
+    N_ATOMS,
+    PROTOTYPES,
+    conventional_cell,
+    remove_atoms,
+    space_group,
+    supercell_replicas,
+)
+
+NONE = len(CLASSES)
+"""Label of "none of the seven", after those of the classes."""
+
+_KINDS = ("random_crystal", "hard_spheres", "quasi_random")
+# Space group, sites, intervals of b/a and c/a.
+OTHER_PROTOTYPES = {
+    "A15": (223, [(0, 0, 0), (1 / 4, 0, 1 / 2)], None),
+    "alpha_u": (63, [(0, 0.1025, 1 / 4)], ((2.00, 2.10), (1.70, 1.78))),
+    "beta_mn": (213, [(0.0636, 0.0636, 0.0636), (1 / 8, 0.2022, 0.4522)], None),
+    "clathrate": (223, [(1 / 4, 0, 1 / 2), (0.1837, 0.1837, 0.1837), (0, 0.3077, 0.1173)], None),
+    "simple_hexagonal": (191, [(0, 0, 0)], ((1.0, 1.0), (0.85, 1.10))),
+}
+"""Elemental prototypes outside the seven classes: A_cP8_223_ac (A15, beta-W), A_oC4_63_c (alpha-U), A_cP20_213_cd (beta-Mn),
+A_cP46_223_cik (type-I clathrate), A_hP1_191_a (gamma-Sn). Coordinates: J. Donohue, The Structures of the Elements (Wiley, 1974);
+of the clathrate, J. S. Kasper et al., Science 150, 1713 (1965), doi:10.1126/science.150.3704.1713."""
+
+_OWN_GROUPS = {p.space_group for p in PROTOTYPES.values()}
+# Groups of the prototypes above and of the crystals of `ase.collections.dcdft` outside the classes: kept for the test.
+_TEST_GROUPS = {group for group, _, _ in OTHER_PROTOTYPES.values()} | {12, 15, 64, 152, 205}
+_GROUPS = [group for group in range(1, 231) if group not in _OWN_GROUPS | _TEST_GROUPS]
+_SPECIAL = np.array([0, 1 / 8, 1 / 6, 1 / 4, 1 / 3, 3 / 8, 1 / 2, 5 / 8, 2 / 3, 3 / 4, 5 / 6])
+
+
+def make_counterexamples(counts: Mapping[str, int], seed: int, elements=ELEMENTS) -> pd.DataFrame:
+    """Draw the recipes of structures outside the classes.
+
+    Parameters
+    ----------
+    counts : mapping
+        Number of structures by kind: ``random_crystal``, of a random space group; ``hard_spheres``, random points that keep a
+        distance, of 0 to 0.8 of their mean spacing; ``quasi_random``, Halton points; or a key of `OTHER_PROTOTYPES`. Crystals lack 0 to 40 % of their atoms, and
+        the others are displaced with a standard deviation of 0 to 7 % of the nearest-neighbour distance.
+    seed : int
+    elements : sequence of str
+        Elements to draw from.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``id, label`` (`NONE`)``, prototype`` (the kind)``, element, vacancy_ratio, displacement`` (fraction of the
+        nearest-neighbour distance)``, seed``.
+
+    Raises
+    ------
+    ValueError
+        Unknown kind.
+    """
+    kinds = [*_KINDS, *OTHER_PROTOTYPES]
+    if unknown := sorted(set(counts) - set(kinds)):
+        raise ValueError(f"{unknown} are none of {', '.join(kinds)}")
+    rows = []
+    for kind, count in counts.items():
+        first = 1_000_000 * (100 + kinds.index(kind))  # apart from the ids of `make_recipes`
+        for structure in range(first, first + count):
+            rng = np.random.default_rng([seed, structure, 0])
+            changes = {"vacancy_ratio": rng.uniform(0, 0.4), "displacement": rng.uniform(0, 0.07)}
+            rows.append(
+                {"id": structure, "label": NONE, "prototype": kind, "element": elements[rng.integers(len(elements))]}
+                | changes
+                | {"seed": seed}
+            )
+    return pd.DataFrame(rows)
+
+
+def build_counterexample(recipe) -> Atoms:
+    """Build the structure of a row of `make_counterexamples`.
+
+    Crystals are brought to their standard cell, repeated to at least `N_ATOMS` atoms and damaged. The volume per site is that of
+    the element's ground state.
+    """
+    rng = np.random.default_rng([int(recipe["seed"]), int(recipe["id"]), 1])
+    kind, element = recipe["prototype"], recipe["element"]
+    if kind == "hard_spheres":
+        atoms = _hard_spheres(rng, distance=rng.uniform(0, 0.8))
+    elif kind == "quasi_random":
+        points = qmc.Halton(3, rng=rng).random(N_ATOMS)
+        atoms = Atoms(numbers=np.ones(N_ATOMS), scaled_positions=points, cell=np.full(3, N_ATOMS ** (1 / 3)), pbc=True)
+    else:
+        cell = conventional_cell(_random_crystal(rng) if kind == "random_crystal" else _prototype(kind, rng))
+        atoms = remove_atoms(cell.repeat(supercell_replicas(cell)), recipe["vacancy_ratio"], rng)
+        nearest = _nearest_distance(cell)
+        atoms.positions += rng.normal(scale=recipe["displacement"] * nearest, size=(len(atoms), 3))
+    atoms.symbols[:] = element
+    ground_state = dcdft[element]
+    edge = (ground_state.get_volume() / len(ground_state)) ** (1 / 3)  # volume per site is 1 so far
+    atoms.set_cell(atoms.cell.array * edge, scale_atoms=True)
+    atoms.info["name"] = f"{element} {kind} {recipe['id']}"
+    return atoms
+
+
+def _hard_spheres(rng, distance):
+    """Random sequential addition in a periodic cube of unit density; distance in units of the mean spacing."""
+    edge = N_ATOMS ** (1 / 3)
+    points = np.empty((0, 3))
+    while len(points) < N_ATOMS:
+        point = rng.uniform(0, edge, 3)
+        apart = points - point
+        apart -= edge * np.round(apart / edge)
+        if len(points) == 0 or (np.linalg.norm(apart, axis=1) > distance).all():
+            points = np.vstack([points, point])
+    return Atoms(numbers=np.ones(N_ATOMS), positions=points, cell=np.full(3, edge), pbc=True)
+
+
+def _prototype(kind, rng):
+    group, sites, edges = OTHER_PROTOTYPES[kind]
+    b, c = (rng.uniform(*interval) for interval in edges) if edges else (1, 1)
+    angles = (90, 90, 120 if kind == "simple_hexagonal" else 90)
+    return _unit_density(crystal(["H"] * len(sites), sites, spacegroup=group, cellpar=(1, b, c, *angles)))
+
+
+def _random_crystal(rng):
+    """One to three sites in a random space group, every atom at least 0.75 of the mean spacing from its neighbours."""
+    while True:
+        group = int(rng.choice(_GROUPS))
+        n_sites = rng.integers(1, 4)
+        special = rng.random((n_sites, 3)) < 0.6
+        sites = np.where(special, rng.choice(_SPECIAL, (n_sites, 3)), rng.random((n_sites, 3)))
+        atoms = crystal(
+            ["H"] * n_sites,
+            sites,
+            spacegroup=group,
+            cellpar=_random_cell(group, rng),
+            onduplicates="keep",
+            symprec=1e-3,
+        )
+        atoms = _unit_density(atoms)
+        if len(atoms) > 48 or _nearest_distance(atoms) < 0.75:
+            continue
+        # Special sites can have more symmetry than their group.
+        if space_group(atoms) not in _OWN_GROUPS | _TEST_GROUPS:
+            return atoms
+
+
+def _random_cell(group, rng):
+    """Edges and angles of a random cell that the crystal system of a space group allows."""
+    a, b, c = rng.uniform(0.6, 1.5, 3)
+    alpha, beta, gamma = rng.uniform(65, 115, 3)
+    if group < 3:  # triclinic
+        return a, b, c, alpha, beta, gamma
+    if group < 16:  # monoclinic
+        return a, b, c, 90, beta, 90
+    if group < 75:  # orthorhombic
+        return a, b, c, 90, 90, 90
+    if group < 143:  # tetragonal
+        return a, a, c, 90, 90, 90
+    if group < 195:  # trigonal and hexagonal
+        return a, a, c, 90, 90, 120
+    return a, a, a, 90, 90, 90
+
+
+def _unit_density(atoms):
+    atoms.set_cell(atoms.cell.array / (atoms.get_volume() / len(atoms)) ** (1 / 3), scale_atoms=True)
+    return atoms
+
+
+def _nearest_distance(atoms):
+    """Smallest distance between two atoms, periodic images included, of a crystal of unit density."""
+    (distances,) = NeighborList(cutoff=2.0, full_list=True).compute(atoms.positions, atoms.cell.array, atoms.pbc, "d")
+    return distances.min() if len(distances) else np.inf

@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+
+from xtalsight import counterexamples
+from xtalsight.counterexamples import NONE, OTHER_PROTOTYPES, build_counterexample, make_counterexamples
+from xtalsight.crystals import CLASSES, PROTOTYPES, space_group
+from xtalsight.fingerprints import length_scale
+
+KINDS = ["random_crystal", "hard_spheres", "quasi_random", *OTHER_PROTOTYPES]
+
+
+def build(kind, n=3, seed=1):
+    return [build_counterexample(recipe) for recipe in make_counterexamples({kind: n}, seed).to_dict("records")]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_recipe_gives_the_same_structure_alone_or_among_others(kind):
+    few, many = build(kind, 2), build(kind, 3)
+    for one, other in zip(few, many, strict=False):
+        assert np.array_equal(one.positions, other.positions)
+        assert np.array_equal(one.numbers, other.numbers)
+    assert not np.array_equal(many[0].positions[:50], many[1].positions[:50])
+
+
+@pytest.mark.parametrize("kind", OTHER_PROTOTYPES)
+def test_prototypes_have_their_space_group(kind):
+    cell = counterexamples._prototype(kind, np.random.default_rng(0))
+    assert space_group(cell) == OTHER_PROTOTYPES[kind][0]
+
+
+@pytest.mark.parametrize(("kind", "atoms"), [("A15", 8), ("alpha_u", 4), ("beta_mn", 20), ("clathrate", 46)])
+def test_prototypes_have_as_many_atoms_as_published(kind, atoms):
+    assert len(counterexamples._prototype(kind, np.random.default_rng(0))) == atoms
+
+
+def test_random_crystals_belong_to_no_class_and_to_no_group_of_the_tests():
+    taken = {p.space_group for p in PROTOTYPES.values()} | {group for group, _, _ in OTHER_PROTOTYPES.values()}
+    for seed in range(10):
+        crystal = counterexamples._random_crystal(np.random.default_rng(seed))
+        assert space_group(crystal) not in taken
+        assert counterexamples._nearest_distance(crystal) >= 0.75
+
+
+def test_random_points_keep_their_distance_across_the_boundary():
+    atoms = counterexamples._hard_spheres(np.random.default_rng(0), 0.75)
+    distances = atoms.get_all_distances(mic=True)[np.triu_indices(len(atoms), 1)]
+    assert distances.min() > 0.75
+    assert atoms.get_volume() == pytest.approx(len(atoms))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_structures_can_have_a_fingerprint(kind):
+    for atoms in build(kind):
+        assert len(atoms) >= 100
+        assert 0.2 < length_scale(atoms) < 10
+
+
+def test_label_follows_those_of_the_classes():
+    assert (make_counterexamples({"A15": 2}, 0).label == len(CLASSES)).all()
+    assert NONE == len(CLASSES)
+
+
+def test_elements_asked_for():
+    assert set(make_counterexamples({"A15": 20}, 0, ["Cu", "Ag"]).element) == {"Cu", "Ag"}
+
+
+def test_unknown_kind():
+    with pytest.raises(ValueError, match="quasicrystal"):
+        make_counterexamples({"quasicrystal": 1}, 0)
