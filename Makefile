@@ -71,7 +71,7 @@ env: $(ENV)
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$python && break; done)
 
-NO_OVITO := no OVITO for this machine: notebook 07 leaves its methods out
+NO_OVITO := OVITO could not be installed: notebook 07 leaves its methods out
 
 $(ENV): requirements.txt requirements-rivals.txt
 	@set -e; rm -rf .venv; if command -v uv >/dev/null; then \

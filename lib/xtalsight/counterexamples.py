@@ -15,14 +15,13 @@ from scipy.stats import qmc
 from vesin import NeighborList
 
 from xtalsight.crystals import (
+    CLASS_OF_SPACE_GROUP,
     CLASSES,
     ELEMENTS,
     N_ATOMS,
-    PROTOTYPES,
-    conventional_cell,
     remove_atoms,
     space_group,
-    supercell_replicas,
+    standard_supercell,
 )
 
 NONE = len(CLASSES)
@@ -41,10 +40,9 @@ OTHER_PROTOTYPES = {
 A_cP46_223_cik (type-I clathrate), A_hP1_191_a (gamma-Sn). Coordinates: J. Donohue, The Structures of the Elements (Wiley, 1974);
 of the clathrate, J. S. Kasper et al., Science 150, 1713 (1965), doi:10.1126/science.150.3704.1713."""
 
-_OWN_GROUPS = {p.space_group for p in PROTOTYPES.values()}
 # Groups of the prototypes above and of the crystals of `ase.collections.dcdft` outside the classes: kept for the test.
 _TEST_GROUPS = {group for group, _, _ in OTHER_PROTOTYPES.values()} | {12, 15, 64, 152, 205}
-_GROUPS = [group for group in range(1, 231) if group not in _OWN_GROUPS | _TEST_GROUPS]
+_GROUPS = [group for group in range(1, 231) if group not in CLASS_OF_SPACE_GROUP.keys() | _TEST_GROUPS]
 _SPECIAL = np.array([0, 1 / 8, 1 / 6, 1 / 4, 1 / 3, 3 / 8, 1 / 2, 5 / 8, 2 / 3, 3 / 4, 5 / 6])
 
 
@@ -103,8 +101,8 @@ def build_counterexample(recipe) -> Atoms:
         points = qmc.Halton(3, rng=rng).random(N_ATOMS)
         atoms = Atoms(numbers=np.ones(N_ATOMS), scaled_positions=points, cell=np.full(3, N_ATOMS ** (1 / 3)), pbc=True)
     else:
-        cell = conventional_cell(_random_crystal(rng) if kind == "random_crystal" else _prototype(kind, rng))
-        atoms = remove_atoms(cell.repeat(supercell_replicas(cell)), recipe["vacancy_ratio"], rng)
+        cell = _random_crystal(rng) if kind == "random_crystal" else _prototype(kind, rng)
+        atoms = remove_atoms(standard_supercell(cell), recipe["vacancy_ratio"], rng)
         nearest = _nearest_distance(cell)
         atoms.positions += rng.normal(scale=recipe["displacement"] * nearest, size=(len(atoms), 3))
     atoms.symbols[:] = element
@@ -154,7 +152,7 @@ def _random_crystal(rng):
         if len(atoms) > 48 or _nearest_distance(atoms) < 0.75:
             continue
         # Special sites can have more symmetry than their group.
-        if space_group(atoms) not in _OWN_GROUPS | _TEST_GROUPS:
+        if space_group(atoms) not in CLASS_OF_SPACE_GROUP.keys() | _TEST_GROUPS:
             return atoms
 
 

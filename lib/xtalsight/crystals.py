@@ -6,7 +6,7 @@ called with the same versions of the libraries: every random number of a structu
 ``default_rng([seed, id, stream])``, so that order and number of jobs change nothing.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -146,7 +146,13 @@ def prototype_table() -> pd.DataFrame:
     )
 
 
-def make_recipes(counts: Mapping[str, int], seed: int, vacancy_ratio: float = 0.0) -> pd.DataFrame:
+CLASS_OF_SPACE_GROUP = {p.space_group: p.label for p in PROTOTYPES.values()}
+"""Label of the class by international number, as in the published data set."""
+
+
+def make_recipes(
+    counts: Mapping[str, int], seed: int, vacancy_ratio: float = 0.0, elements: Sequence[str] = ELEMENTS
+) -> pd.DataFrame:
     """Draw the recipes of a data set.
 
     Element, volume and shape parameters are uniform over the elements and over the ranges of the prototype; the orientation
@@ -161,6 +167,8 @@ def make_recipes(counts: Mapping[str, int], seed: int, vacancy_ratio: float = 0.
         Seed of the data set.
     vacancy_ratio : float
         Fraction of the supercell's atoms to remove, in [0, 1). A set of defective copies has the same arguments but this.
+    elements : sequence of str
+        Elements to draw from.
 
     Returns
     -------
@@ -186,7 +194,7 @@ def make_recipes(counts: Mapping[str, int], seed: int, vacancy_ratio: float = 0.
         first = 1_000_000 * list(PROTOTYPES).index(name)
         for structure in range(first, first + count):
             rng = np.random.default_rng([seed, structure, 0])
-            element = ELEMENTS[rng.integers(len(ELEMENTS))]
+            element = elements[rng.integers(len(elements))]
             rows.append(
                 {
                     "id": structure,
@@ -325,6 +333,12 @@ def supercell_replicas(atoms: Atoms, n_atoms: int = N_ATOMS) -> tuple[int, int, 
     return tuple(int(n) for n in replicas)
 
 
+def standard_supercell(atoms: Atoms, symprec: float = 1e-3, n_atoms: int = N_ATOMS) -> Atoms:
+    """Return the `conventional_cell` of a crystal, repeated as `supercell_replicas` says."""
+    cell = conventional_cell(atoms, symprec)
+    return cell.repeat(supercell_replicas(cell, n_atoms))
+
+
 def remove_atoms(atoms: Atoms, vacancy_ratio: float, rng: np.random.Generator) -> Atoms:
     """Return a copy without ``round(vacancy_ratio * len(atoms))`` atoms, chosen at random."""
     if not 0 <= vacancy_ratio < 1:
@@ -399,7 +413,7 @@ def build_crystal(recipe) -> Atoms:
         Periodic supercell; ``info["name"]`` names the recipe.
     """
     # spglib takes most of the time. Copies of one crystal that differ in their defects share its last result.
-    atoms = _standard_supercell(tuple((key, recipe[key]) for key in _CRYSTAL if pd.notna(recipe.get(key)))).copy()
+    atoms = _perfect_supercell(tuple((key, recipe[key]) for key in _CRYSTAL if pd.notna(recipe.get(key)))).copy()
 
     def stream(number):
         return np.random.default_rng([int(recipe["seed"]), int(recipe["id"]), number])
@@ -428,7 +442,7 @@ _CRYSTAL = ("prototype", "element", "volume", *_SHAPE, *_ROTATION, "n_atoms")
 
 
 @lru_cache(maxsize=1)
-def _standard_supercell(crystal):
+def _perfect_supercell(crystal):
     recipe = dict.fromkeys(_SHAPE, np.nan) | dict(crystal)
-    atoms = conventional_cell(rotate(primitive_cell(recipe), [recipe[name] for name in _ROTATION]))
-    return atoms.repeat(supercell_replicas(atoms, int(recipe.get("n_atoms", N_ATOMS))))
+    turned = rotate(primitive_cell(recipe), [recipe[name] for name in _ROTATION])
+    return standard_supercell(turned, n_atoms=int(recipe.get("n_atoms", N_ATOMS)))

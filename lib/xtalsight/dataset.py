@@ -137,7 +137,7 @@ def split(recipes: pd.DataFrame, by: str, held_out: float, seed: int) -> tuple[n
 def _identity(recipes, geometry, build):
     """Digest of all that the fingerprints depend on."""
     parts = [recipes.to_csv(index=False), repr(geometry), build.__qualname__]
-    parts += [inspect.getsource(module) for module in (crystals, scattering, fingerprints)]
+    parts += [inspect.getsource(module) for module in (crystals, scattering, fingerprints, inspect.getmodule(build))]
     parts += [f"{name} {version(name)}" for name in ("ase", "gemmi", "numba", "numpy", "scipy", "spglib", "vesin")]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

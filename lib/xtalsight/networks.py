@@ -196,7 +196,7 @@ def train(
     cosine_decay : bool
         Let the learning rate fall to zero along half a cosine over all epochs, instead of keeping it.
     mirrored : bool
-        Show, each time, one of the four `mirror_images` of an image, drawn at random.
+        Show the four `mirror_images` of every image by turns, one in each epoch.
     validation : mapping of name to (images, labels), optional
         Scored after each epoch, never trained on.
 
@@ -239,13 +239,8 @@ def train(
         )
     x, y = tf.constant(images), tf.constant(labels)
 
-    def gather(rows, mirror):
-        batch = tf.gather(x, rows)
-        if mirrored:
-            x_reversed, y_reversed = (mirror % 2)[:, None, None, None], (mirror // 2)[:, None, None, None]
-            batch = tf.where(x_reversed == 1, batch[:, :, ::-1], batch)
-            batch = tf.where(y_reversed == 1, batch[:, ::-1], batch)
-        return batch, tf.gather(y, rows)
+    def gather(rows):
+        return tf.gather(x, rows), tf.gather(y, rows)
 
     # TensorFlow's rewriting of so short a pipeline gains nothing and prints an error at each use.
     as_written = tf.data.Options()
@@ -253,14 +248,15 @@ def train(
     with tqdm(total=epochs * steps, initial=done * steps, desc=model.name, unit=" steps", mininterval=1) as progress:
         for epoch in range(done, epochs):
             order = np.random.default_rng([seed, epoch]).permutation(len(images))
-            mirror = np.random.default_rng([seed, epoch, 1]).integers(4, size=len(images))
+            start = time.perf_counter()
+            if mirrored:
+                x = tf.constant(_mirror_image(images, epoch % 4))
             for layer in model.layers:
                 if isinstance(layer, layers.Dropout):
                     # What a stopped training would have drawn next is not saved: each epoch has a stream of its own.
                     layer.seed_generator.state.assign([seed, epoch])
-            batches = tf.data.Dataset.from_tensor_slices((order, mirror)).batch(batch_size).map(gather).prefetch(2)
+            batches = tf.data.Dataset.from_tensor_slices(order).batch(batch_size).map(gather).prefetch(2)
             batches = batches.with_options(as_written)
-            start = time.perf_counter()
             result = model.fit(batches, shuffle=False, verbose=0, callbacks=[_progress(progress)])
             row = {
                 "epoch": epoch + 1,
@@ -312,7 +308,11 @@ def predict(model: keras.Model, images: np.ndarray, mirrored: bool = False) -> n
 def mirror_images(images: np.ndarray) -> np.ndarray:
     """Return fingerprints (n, 64, 64, 3) as they are, with x reversed, with y reversed, and with both: (4, n, 64, 64, 3).
 
-    The mirror image of a crystal of a class is one of the same class, in its standard orientation, with other grains in
-    the background: three more structures for the price of one.
+    The mirror image of a crystal is one of the same class, with other grains in the background: three more structures for
+    the price of one. All but rhombohedral ones stay in the standard orientation.
     """
-    return np.stack([images, images[:, :, ::-1], images[:, ::-1], images[:, ::-1, ::-1]])
+    return np.stack([_mirror_image(images, number) for number in range(4)])
+
+
+def _mirror_image(images, number):
+    return images[:, :: -1 if number & 2 else 1, :: -1 if number & 1 else 1]

@@ -1,28 +1,32 @@
 """Other ways to tell a crystal structure: space groups by spglib, neighbour analysis by OVITO.
 
-OVITO is optional (``pip install ovito``); `HAS_OVITO` says whether it is there.
+OVITO is optional (``pip install ovito``); `HAS_OVITO` says whether it is there and can be loaded.
 """
-
-import importlib.util
 
 import numpy as np
 import spglib
 from ase import Atoms
 
-from xtalsight.crystals import CLASSES, PROTOTYPES
+from xtalsight.crystals import CLASS_OF_SPACE_GROUP, CLASSES
 
-HAS_OVITO = importlib.util.find_spec("ovito") is not None
+try:
+    from ovito import modifiers
+    from ovito.io.ase import ase_to_ovito
+except ImportError:  # also where it is installed but lacks a library of the system
+    HAS_OVITO = False
+else:
+    HAS_OVITO = True
 
 NO_ANSWER = -1
 """What the functions return when a method finds none of the seven classes."""
 
-_CLASS_OF_GROUP = {p.space_group: p.label for p in PROTOTYPES.values()}
 _CLASS_OF_TYPE = {
     "FCC": "fcc",
     "HCP": "hex/rh",
     "BCC": "bcc",
     "Simple cubic": "sc",
     "Cubic diamond": "diam",
+    "Hexagonal diamond": "hex/rh",
     "Graphene": "hex/rh",
 }
 
@@ -51,7 +55,7 @@ def space_group_class(atoms: Atoms, symprec: float, angle_tolerance: float) -> i
         symmetry = spglib.get_symmetry_dataset(cell, symprec=symprec, angle_tolerance=angle_tolerance)
     except spglib.SpglibError:
         return NO_ANSWER
-    return NO_ANSWER if symmetry is None else _CLASS_OF_GROUP.get(symmetry.number, NO_ANSWER)
+    return NO_ANSWER if symmetry is None else CLASS_OF_SPACE_GROUP.get(symmetry.number, NO_ANSWER)
 
 
 def neighbour_class(atoms: Atoms, method: str) -> int:
@@ -71,9 +75,8 @@ def neighbour_class(atoms: Atoms, method: str) -> int:
     ModuleNotFoundError
         OVITO is not installed.
     """
-    from ovito import modifiers
-    from ovito.io.ase import ase_to_ovito
-
+    if not HAS_OVITO:
+        raise ModuleNotFoundError("the neighbour methods need OVITO: pip install ovito")
     modifier = {
         "polyhedral template matching": modifiers.PolyhedralTemplateMatchingModifier,
         "adaptive common-neighbour analysis": modifiers.CommonNeighborAnalysisModifier,
