@@ -21,6 +21,7 @@ from xtalsight.crystals import (
     remove_atoms,
     rotate,
     space_group,
+    standard_supercell,
     supercell_replicas,
 )
 from xtalsight.store import load_table, save_table
@@ -471,3 +472,15 @@ def test_one_damage_leaves_the_random_numbers_of_the_vacancies(column):
     # The same sites are empty: the cells map onto each other within the displacements.
     shift = with_it.get_scaled_positions() - without.get_scaled_positions()
     assert np.abs(shift - np.round(shift)).max() < 0.05
+
+
+def test_elements_asked_for_and_no_others():
+    assert set(make_recipes({"fcc": 30}, 1, elements=["Cu", "Ag"]).element) == {"Cu", "Ag"}
+
+
+def test_standard_supercell_undoes_a_rotation():
+    turned = bulk("Mg")
+    turned.rotate(35, (1, 2, 3), rotate_cell=True)
+    one, other = (standard_supercell(atoms, n_atoms=50) for atoms in (bulk("Mg"), turned))
+    assert len(one) >= 50
+    np.testing.assert_allclose(other.cell.array, one.cell.array, atol=POSITION_TOLERANCE)

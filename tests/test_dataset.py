@@ -63,8 +63,12 @@ def _counting(built):
         built.append(recipe["id"])
         return build_crystal(recipe)
 
-    # The identity of the data set holds the name of the builder: this one builds the same.
-    build.__qualname__ = build_crystal.__qualname__
+    return _disguised(build)
+
+
+def _disguised(build):
+    """The identity of the data set holds the name of the builder and its module: this one builds the same."""
+    build.__qualname__, build.__module__ = build_crystal.__qualname__, build_crystal.__module__
     return build
 
 
@@ -74,7 +78,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(recipes, tmp_path):
             raise KeyboardInterrupt
         return build_crystal(recipe)
 
-    interrupted.__qualname__ = build_crystal.__qualname__
+    interrupted = _disguised(interrupted)
     with pytest.raises(KeyboardInterrupt):
         write_fingerprints({tmp_path / "a.zarr": recipes}, GEOMETRY, 1, interrupted)
     built = []
@@ -157,3 +161,15 @@ def test_split_by_element_keeps_elements_apart():
 def test_no_such_split(recipes):
     with pytest.raises(ValueError, match="by='space group'"):
         split(recipes, "space group", 0.1, 0)
+
+
+def test_another_builder_or_a_change_in_its_module_is_another_array(recipes, monkeypatch):
+    def build(recipe):
+        return build_crystal(recipe)
+
+    before = dataset._identity(recipes, GEOMETRY, build)
+    assert before != dataset._identity(recipes, GEOMETRY, build_crystal)
+    source = dataset.inspect.getsource
+    here = dataset.inspect.getmodule(build)
+    monkeypatch.setattr(dataset.inspect, "getsource", lambda m: source(m) + ("# changed" if m is here else ""))
+    assert before != dataset._identity(recipes, GEOMETRY, build)

@@ -509,9 +509,22 @@ def test_powder_scale_of_a_large_cluster_needs_only_some_of_the_pairs():
     assert length_scale(large, "powder") == pytest.approx(length_scale(small, "powder"), rel=0.01)
 
 
-def test_powder_scale_of_two_atoms_is_their_distance_or_near():
-    atoms = Atoms("Cu2", positions=[(0, 0, 0), (2.5, 0, 0)])
-    assert 1 < length_scale(atoms, "powder") < 5
+def test_powder_scale_of_two_atoms_grows_with_their_distance():
+    scales = [length_scale(Atoms("Cu2", positions=[(0, 0, 0), (r, 0, 0)]), "powder") for r in (2.0, 3.0)]
+    assert scales[1] / scales[0] == pytest.approx(1.5)
+
+
+def test_reflections_know_the_neighbour_distance_only():
+    with pytest.raises(ValueError, match="powder"):
+        reflections(bulk("Cu", cubic=True), 5, DiffractionGeometry(scale="powder"))
+
+
+def test_reflections_of_an_element_without_form_factor_name_the_structure():
+    cell = bulk("Cu", cubic=True)
+    cell.numbers[:] = 98
+    cell.info["name"] = "my crystal"
+    with pytest.raises(ValueError, match="my crystal"):
+        reflections(cell, 5)
 
 
 def test_geometry_with_powder_scale_sees_a_damaged_crystal_at_its_true_size():

@@ -1,7 +1,8 @@
 import pytest
 from ase.build import bulk, graphene
 
-from xtalsight.crystals import CLASSES
+from xtalsight import rivals
+from xtalsight.crystals import CLASSES, PROTOTYPES, build_crystal, make_recipes
 from xtalsight.rivals import HAS_OVITO, NEIGHBOUR_METHODS, NO_ANSWER, neighbour_class, space_group_class
 
 needs_ovito = pytest.mark.skipif(not HAS_OVITO, reason="OVITO is not installed")
@@ -26,16 +27,16 @@ def test_space_group_of_coinciding_atoms_is_no_answer():
 
 
 @needs_ovito
-@pytest.mark.parametrize("method", NEIGHBOUR_METHODS)
-@pytest.mark.parametrize("name", ["fcc", "bcc", "hex/rh"])
-def test_neighbours_tell_the_class(method, name):
-    assert CLASSES[neighbour_class(CRYSTALS[name].repeat(5), method)] == name
+@pytest.mark.parametrize(("method", "kind"), [(m, kind) for m, kinds in NEIGHBOUR_METHODS.items() for kind in kinds])
+def test_a_method_tells_the_kinds_that_it_is_said_to_know(method, kind):
+    (recipe,) = make_recipes({kind: 1}, 5).to_dict("records")
+    assert neighbour_class(build_crystal(recipe), method) == PROTOTYPES[kind].label
 
 
-@needs_ovito
-@pytest.mark.parametrize("name", ["diam", "sc"])
-def test_templates_know_more(name):
-    assert CLASSES[neighbour_class(CRYSTALS[name].repeat(4), "polyhedral template matching")] == name
+def test_without_ovito_there_is_one_clear_sentence(monkeypatch):
+    monkeypatch.setattr(rivals, "HAS_OVITO", False)
+    with pytest.raises(ModuleNotFoundError, match="pip install ovito"):
+        neighbour_class(CRYSTALS["fcc"], "Ackland-Jones")
 
 
 @needs_ovito
