@@ -577,6 +577,16 @@ refused_crystals = (confidences["true crystals"] < threshold).mean()
 print(f"refused below {threshold:.4f}; of {len(check)} other true crystals {refused_crystals:.2%} are refused")
 
 # %% [markdown]
+# The network and its threshold are handed on, without what only training needs, for crystals that somebody brings along.
+
+# %%
+plain = keras.models.clone_model(compact)
+plain.set_weights(compact.get_weights())
+with store.replacing(run.path("robust.keras")) as temporary:
+    plain.save(temporary)
+store.save_json(run.path("robust.json"), {"threshold": threshold, "error_rate": error_rate, "unseen": unseen})
+
+# %% [markdown]
 # ## What is none of the seven
 #
 # Prototypes that no network has seen (A15, α-uranium, β-manganese, a clathrate, simple hexagonal), damaged like the crystals above;
