@@ -224,8 +224,8 @@ run.save_figure(figure, "fig_10c_variants")
 # next to nothing: the task is too easy to show them, and that vacancies hardly matter holds with proper pictures, too. Under displacements
 # the layout matters: neighbours on the detector are no neighbours in a scrambled picture. The missing ReLU costs
 # nothing here; at 70 % vacancies the networks without it are even ahead, with <!--=sources.no_activation.repaired.vacancies_70.accuracy:.0%-->…<!--/-->
-# against <!--=sources.relu.repaired.vacancies_70.accuracy:.0%-->…<!--/-->. Two trainings of each kind scatter by as much as ten points, as
-# the figure shows: small differences mean nothing.
+# against <!--=sources.relu.repaired.vacancies_70.accuracy:.0%-->…<!--/-->. Two trainings of one kind can lie far apart, as the figure
+# shows: small differences mean nothing.
 #
 # ## Accuracy, counted seven times
 #
