@@ -9,7 +9,6 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from ase import Atoms
-from ase.collections import dcdft
 from ase.spacegroup import crystal
 from scipy.stats import qmc
 from vesin import NeighborList
@@ -19,6 +18,7 @@ from xtalsight.crystals import (
     CLASSES,
     ELEMENTS,
     N_ATOMS,
+    ground_state_volume,
     remove_atoms,
     space_group,
     standard_supercell,
@@ -106,8 +106,7 @@ def build_counterexample(recipe) -> Atoms:
         nearest = _nearest_distance(cell)
         atoms.positions += rng.normal(scale=recipe["displacement"] * nearest, size=(len(atoms), 3))
     atoms.symbols[:] = element
-    ground_state = dcdft[element]
-    edge = (ground_state.get_volume() / len(ground_state)) ** (1 / 3)  # volume per site is 1 so far
+    edge = ground_state_volume(element) ** (1 / 3)  # volume per site is 1 so far
     atoms.set_cell(atoms.cell.array * edge, scale_atoms=True)
     atoms.info["name"] = f"{element} {kind} {recipe['id']}"
     return atoms

@@ -201,7 +201,7 @@ def make_recipes(
                     "label": prototype.label,
                     "prototype": name,
                     "element": element,
-                    "volume": _ground_state_volume(element) * rng.uniform(*prototype.volume),
+                    "volume": ground_state_volume(element) * rng.uniform(*prototype.volume),
                     "c_over_a": _draw(prototype.c_over_a, rng),
                     "alpha": _draw(prototype.alpha, rng),
                     "z": _draw(prototype.z, rng),
@@ -213,7 +213,8 @@ def make_recipes(
     return pd.DataFrame(rows)
 
 
-def _ground_state_volume(element):
+def ground_state_volume(element: str) -> float:
+    """Return the volume per atom of an element's crystal in `ase.collections.dcdft`, cubic angstrom."""
     atoms = dcdft[element]
     return atoms.get_volume() / len(atoms)
 
@@ -269,9 +270,12 @@ def rotate(atoms: Atoms, angles) -> Atoms:
     return turned
 
 
-def space_group(atoms: Atoms, symprec: float = 1e-3) -> int:
-    """Return the international space-group number that spglib finds at `symprec` (angstrom)."""
-    return _symmetry(atoms, symprec).number
+def space_group(atoms: Atoms, symprec: float = 1e-3, angle_tolerance: float = -1.0) -> int:
+    """Return the international space-group number that spglib finds at `symprec` (angstrom) and `angle_tolerance` (degrees).
+
+    A negative `angle_tolerance` leaves the angles to spglib.
+    """
+    return _symmetry(atoms, symprec, angle_tolerance).number
 
 
 def conventional_cell(atoms: Atoms, symprec: float = 1e-3) -> Atoms:
@@ -306,13 +310,13 @@ def conventional_cell(atoms: Atoms, symprec: float = 1e-3) -> Atoms:
     return Atoms(numbers=symmetry.std_types, scaled_positions=symmetry.std_positions, cell=cell, pbc=True)
 
 
-def _symmetry(atoms, symprec):
+def _symmetry(atoms, symprec, angle_tolerance=-1.0):
     name = atoms.info.get("name", atoms.get_chemical_formula())
     if not np.isfinite(atoms.positions).all() or not np.isfinite(atoms.cell.array).all():
         raise ValueError(f"{name}: positions and cell must be finite numbers")
     cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
     try:
-        symmetry = spglib.get_symmetry_dataset(cell, symprec=symprec)
+        symmetry = spglib.get_symmetry_dataset(cell, symprec=symprec, angle_tolerance=angle_tolerance)
     except spglib.SpglibError as error:
         raise ValueError(f"{name}: no space group found at {symprec=}: {error}") from error
     if symmetry is None:

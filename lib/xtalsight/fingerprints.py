@@ -226,9 +226,7 @@ def length_scale(atoms: Atoms, scale: str = "nearest_neighbour") -> float:
         if radius < _SEARCH_RADII[0] and len(found) < len(atoms):
             continue
         if len(found) and found.mean() > 0.1:
-            # Few atoms have kept a neighbour at high vacancy ratios: the guess comes from those that have.
-            guess = np.quantile(found, 0.15)
-            return _powder_scale(atoms.positions, guess) if scale == "powder" else float(found.mean())
+            return _powder_scale(atoms.positions, found) if scale == "powder" else float(found.mean())
     raise ValueError(f"{_name(atoms)}: no length scale, no two atoms are between 0.1 and {_SEARCH_RADII[-1]:g} Å apart")
 
 
@@ -249,7 +247,9 @@ def _powder_transform():
     return np.exp(-0.7 * _POWDER_S**2)[:, None] * (waves @ fluctuation)
 
 
-def _powder_scale(positions, guess):
+def _powder_scale(positions, nearest):
+    # Few atoms have kept a neighbour at high vacancy ratios: the first guess comes from those that have.
+    guess = np.quantile(nearest, 0.15)
     counts = _distance_histogram(positions / guess, _POWDER_BIN, round(_POWDER_WINDOW / _POWDER_BIN))
     pattern = _powder_transform() @ counts
     inner = pattern[1:-1]

@@ -4,10 +4,9 @@ OVITO is optional (``pip install ovito``); `HAS_OVITO` says whether it is there 
 """
 
 import numpy as np
-import spglib
 from ase import Atoms
 
-from xtalsight.crystals import CLASS_OF_SPACE_GROUP, CLASSES
+from xtalsight.crystals import CLASS_OF_SPACE_GROUP, CLASSES, space_group
 
 try:
     from ovito import modifiers
@@ -50,12 +49,10 @@ def space_group_class(atoms: Atoms, symprec: float, angle_tolerance: float) -> i
     angle_tolerance : float
         Degrees.
     """
-    cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
     try:
-        symmetry = spglib.get_symmetry_dataset(cell, symprec=symprec, angle_tolerance=angle_tolerance)
-    except spglib.SpglibError:
+        return CLASS_OF_SPACE_GROUP.get(space_group(atoms, symprec, angle_tolerance), NO_ANSWER)
+    except ValueError:
         return NO_ANSWER
-    return NO_ANSWER if symmetry is None else CLASS_OF_SPACE_GROUP.get(symmetry.number, NO_ANSWER)
 
 
 def neighbour_class(atoms: Atoms, method: str) -> int:
