@@ -4,6 +4,8 @@
 #   make smoke        run every notebook at a small scale, into build/smoke only
 #   make test         run the tests, the notebooks at small scale among them
 #   make lab          open the notebooks in JupyterLab
+#   make book         make pages of the executed notebooks, to be read without a network: build/full/book/index.html
+#   make classify FILE="a.cif b.xyz"  name the crystal structure in each file
 #   make published-data  fetch the original arrays (network, some 0.5 GB each) into data/published
 #   make bench        measure speed: fingerprint against a plain sum, training against the matrix product
 #   make env          make the environment in .venv from requirements.txt (the others do it where it is missing)
@@ -23,10 +25,10 @@ ENV :=
 endif
 SCRIPTS := $(sort $(wildcard notebooks/[0-9]*.py))
 EXECUTED := $(SCRIPTS:notebooks/%.py=$(BUILD)/%.ipynb)
-LIBRARY := $(filter-out %/bench.py %/pairing.py,$(wildcard lib/xtalsight/*.py))
+LIBRARY := $(filter-out %/bench.py %/book.py %/pairing.py,$(wildcard lib/xtalsight/*.py))
 COMMON := $(LIBRARY) notebooks/profiles.yaml notebooks/matplotlibrc $(ENV)
 
-.PHONY: help all smoke test lab published-data bench env sync check-sync lock clean
+.PHONY: help all smoke test lab book classify published-data bench env sync check-sync lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -42,8 +44,9 @@ $(BUILD)/%.ipynb: notebooks/%.py $(COMMON)
 	@$(PY) -m xtalsight.run $< --profile $(PROFILE)
 
 $(BUILD)/02_diffraction_fingerprints.ipynb: $(BUILD)/01_crystal_structures.ipynb $(wildcard tests/reference/*)
-$(filter-out $(BUILD)/01% $(BUILD)/02% $(BUILD)/99%,$(EXECUTED)): $(BUILD)/02_diffraction_fingerprints.ipynb
+$(filter $(addprefix $(BUILD)/,03% 04% 05% 06% 07%),$(EXECUTED)): $(BUILD)/02_diffraction_fingerprints.ipynb
 $(BUILD)/05_attentive_response_maps.ipynb $(BUILD)/07_robustness.ipynb: $(BUILD)/04_cnn_training.ipynb
+$(BUILD)/09_classify_your_crystal.ipynb $(BUILD)/10_explore_by_hand.ipynb: $(BUILD)/07_robustness.ipynb
 $(filter $(BUILD)/03% $(BUILD)/04% $(BUILD)/06%,$(EXECUTED)): $(wildcard data/published/*.pkl)
 $(BUILD)/99_report.ipynb: $(filter-out $(BUILD)/99%,$(EXECUTED)) README.md
 
@@ -51,7 +54,16 @@ test: $(ENV)
 	@$(PY) -m pytest
 
 lab: $(ENV)
-	@$(PY) -m jupyterlab --notebook-dir=notebooks
+	@$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks
+
+classify: $(ENV)
+	@$(if $(FILE),,echo 'name a structure file: make classify FILE=crystal.cif' >&2; exit 2;) $(PY) -m xtalsight classify $(FILE)
+
+book: $(BUILD)/book/index.html
+
+PAGES := README.md notebooks/conf.py $(wildcard notebooks/walkthrough.md figures/*) lib/xtalsight/book.py
+$(BUILD)/book/index.html: $(EXECUTED) $(PAGES)
+	@$(PY) -m xtalsight.book --profile $(PROFILE)
 
 published-data: $(ENV)
 	@$(PY) -m xtalsight.published

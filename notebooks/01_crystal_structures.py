@@ -23,6 +23,18 @@
 # The paper is Ziletti et al., *Nat. Commun.* **9**, 2775 (2018),
 # [doi:10.1038/s41467-018-05169-6](https://doi.org/10.1038/s41467-018-05169-6).
 
+# %% tags=["colab"]
+import os
+import subprocess
+
+REPOSITORY = "…"  # its address: [tool.xtalsight] in pyproject.toml, written here by `make sync`
+if "COLAB_RELEASE_TAG" in os.environ and not os.path.exists("profiles.yaml"):
+    # Fetch the study and install it beside Colab's own TensorFlow and NumPy.
+    if not os.path.exists("xtalsight"):
+        subprocess.run(["git", "clone", "--quiet", "--depth", "1", REPOSITORY, "xtalsight"], check=True)
+    subprocess.run(["sh", "xtalsight/notebooks/colab.sh"], check=True)
+    os.chdir("xtalsight/notebooks")
+
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
@@ -202,6 +214,102 @@ run.save_results(
         "crystals.vacancy_ratio": vacancy_ratio,
     }
 )
+
+# %% [markdown]
+# ## Exercises
+#
+# Write down what you expect, add a cell, try it, and only then unfold solution and answer.
+
+# %% [markdown]
+# ### Exercise 1: When is a tetragonal crystal cubic?
+#
+# Stretch or squeeze a body-centred tetragonal crystal along c. **Predict:** at which c/a does it become bcc, at which fcc? How many
+# nearest neighbours does an atom have there, and how many in between?
+#
+# *Hint:* `crystals.space_group(crystals.primitive_cell(example[1] | {"c_over_a": 1.2}))`; for neighbours
+# `ase.neighborlist.neighbor_list("d", cell, radius)`, which lists all distances up to a radius.
+
+# %% tags=["hide-cell"]
+# @title Solution 1
+from ase.neighborlist import neighbor_list
+
+rows = []
+for ratio in (0.9, 1, 1.2, 2**0.5, 1.5):
+    stretched = crystals.primitive_cell(example[1] | {"c_over_a": ratio})
+    distances = neighbor_list("d", stretched, 10)
+    nearest = np.isclose(distances, distances.min(), rtol=0.01).sum() // len(stretched)
+    rows.append([round(ratio, 3), crystals.space_group(stretched), nearest])
+pd.DataFrame(rows, columns=["c/a", "space group", "nearest neighbours"])
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# c/a = 1 is bcc (229), c/a = √2 is fcc (225): take the fcc crystal and choose new axes a/√2 along the diagonals of the face, and it
+# is body-centred tetragonal. Twelve neighbours are equally far there only; in between it is the eight at the corners that are nearest,
+# beyond √2 the four in the plane. The atoms move continuously, the name jumps: a classifier has to draw a border on a path that
+# has none, and this is why bct_139 keeps away from both points. If a network errs anywhere, expect it here.
+#
+# </details>
+
+# %% [markdown]
+# ### Exercise 2: How many atoms may be missing?
+#
+# Take the perfect supercell of an fcc and of an hcp crystal and remove one atom, two, a quarter. **Predict:** which space group does
+# spglib find each time? Would a looser tolerance help?
+#
+# *Hint:* `crystals.build_crystal(example[4])`, then `crystals.space_group(atoms[1:])`; the supercell is repeated periodically,
+# holes included.
+
+# %% tags=["hide-cell"]
+# @title Solution 2
+columns = {}
+for label in (4, 5):
+    perfect = crystals.build_crystal(example[label])
+    order = np.random.default_rng(0).permutation(len(perfect))
+    missing = {"0": 0, "1": 1, "2": 2, "a quarter": len(perfect) // 4}
+    columns[CLASSES[label]] = {name: crystals.space_group(perfect[order[n:]]) for name, n in missing.items()}
+pd.DataFrame(columns).rename_axis("atoms missing")
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# Not one. A single hole ends all translations but those of the supercell, and leaves the symmetry of the site that became empty: for fcc,
+# whose supercell is a cube, that is a simple cubic lattice of holes, 221, the space group of class sc. Two holes leave little, a
+# quarter leaves nothing: space group 1. No tolerance helps, since the atoms that are there are not displaced. spglib is not wrong; it
+# answers another question than "which crystal was this?".
+#
+# </details>
+
+# %% [markdown]
+# ### Exercise 3: Why not just count neighbours?
+#
+# A quarter of the atoms is missing. **Predict:** can the number of neighbours of *one* atom tell fcc from bcc, or fcc from hcp? Can the
+# average over all atoms?
+#
+# *Hint:* count up to 1.3 times the nearest-neighbour distance with `neighbor_list("i", atoms, radius)`; perfect fcc and hcp crystals then
+# have 12 neighbours, bcc has 8 + 6.
+
+# %% tags=["hide-cell"]
+# @title Solution 3
+_, panel = plt.subplots(figsize=(4.5, 2.4))
+for label in (0, 4, 5):
+    holes = crystals.build_crystal(example[label] | {"vacancy_ratio": 0.25})
+    radius = 1.3 * neighbor_list("d", crystals.primitive_cell(example[label]), 10).min()
+    neighbours = np.bincount(neighbor_list("i", holes, radius), minlength=len(holes))
+    name = f"{CLASSES[label]}, on average {neighbours.mean():.1f}"
+    panel.plot(np.bincount(neighbours, minlength=15) / len(holes), "o-", color=plots.CLASS_COLORS[label], label=name)
+panel.set(xlabel="neighbours of an atom", ylabel="fraction of the atoms", xlim=(2, 15))
+panel.legend(loc="upper left")
+plt.show()
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# One atom cannot: each neighbour is missing with probability 1/4, so the counts of fcc and bcc overlap. The average tells these two
+# apart, but only where one knows how many atoms are missing, and it never tells fcc from hcp: both are close packed, they differ in how the
+# layers are stacked. What is needed uses all atoms at once and keeps the directions. A diffraction pattern does both.
+#
+# </details>
 
 # %% [markdown]
 # ## Summary

@@ -22,6 +22,18 @@
 # for <!--=fingerprints.structures:,-->…<!--/--> structures on two cores; seconds for the sample below. The numbers in the text are
 # those of all structures.
 
+# %% tags=["colab"]
+import os
+import subprocess
+
+REPOSITORY = "…"  # its address: [tool.xtalsight] in pyproject.toml, written here by `make sync`
+if "COLAB_RELEASE_TAG" in os.environ and not os.path.exists("profiles.yaml"):
+    # Fetch the study and install it beside Colab's own TensorFlow and NumPy.
+    if not os.path.exists("xtalsight"):
+        subprocess.run(["git", "clone", "--quiet", "--depth", "1", REPOSITORY, "xtalsight"], check=True)
+    subprocess.run(["sh", "xtalsight/notebooks/colab.sh"], check=True)
+    os.chdir("xtalsight/notebooks")
+
 # %%
 import time
 
@@ -51,6 +63,7 @@ n_jobs = -1  # processes; -1 takes every core
 
 # %%
 run = Run("02_diffraction_fingerprints", profile)
+run.needs("01_crystal_structures")
 geometry = DiffractionGeometry()
 
 # %% [markdown]
@@ -69,7 +82,7 @@ run.save_figure(figure, "fig_01_scattering_geometry")
 #
 # What reaches a pixel is the square of a sum over the atoms,
 #
-# $$I(\mathbf{s}) = \Big|\sum_j f_j(|\mathbf{s}|)\, e^{-2\pi i\,\mathbf{s}\cdot\mathbf{r}_j}\Big|^2\,\Omega ,$$
+# $$I(\mathbf{s}) = \left|\sum_j f_j(|\mathbf{s}|)\, e^{-2\pi i\,\mathbf{s}\cdot\mathbf{r}_j}\right|^2\,\Omega ,$$
 #
 # with the *scattering vector* **s**, which is fixed by the pixel and by the orientation, the *form factor* f, which says how
 # strongly one atom scatters, and the solid angle Ω of the pixel. Where the waves of all atoms arrive in step there is a peak.
@@ -288,6 +301,104 @@ run.save_results(
         "time.02_diffraction_fingerprints.earlier_seconds": round(max(0, earlier_seconds), 1),
     }
 )
+
+# %% [markdown]
+# ## Exercises
+#
+# Write down what you expect, add a cell, try it, and only then unfold solution and answer.
+
+# %% [markdown]
+# ### Exercise 1: Which movements does the picture notice?
+#
+# Shift all atoms by the same vector; turn the crystal by 120° about its body diagonal [111]; turn it by 10° about the same
+# axis. **Predict:** which of these changes the picture of fcc? And of β-Sn?
+#
+# *Hint:* `atoms.translate((0.3, 0.1, 0.2))` and `atoms.rotate(120, (1, 1, 1), rotate_cell=True)`, then `fingerprint(atoms)`.
+
+# %% tags=["hide-cell"]
+# @title Solution 1
+_, panels = plt.subplots(2, 4, figsize=(7.5, 4.2))
+moves = {"as it is": (0, 0), "shifted": (0.3, 0), "turned by 120°": (0, 120), "turned by 10°": (0, 10)}
+for row, label in zip(panels, (4, 2)):
+    for panel, (move, (shift, angle)) in zip(row, moves.items()):
+        moved = crystals.build_crystal(example[label])
+        before = fingerprint(moved)
+        moved.translate((shift, shift / 3, shift / 2))
+        moved.rotate(angle, (1, 1, 1), rotate_cell=True)
+        after = fingerprint(moved)
+        plots.draw_fingerprint(after, panel).set(xticks=[], yticks=[], xlabel="", ylabel="")
+        panel.set_title(f"{CLASSES[label]}, {move}:\nlargest change {np.abs(after - before).max():.2f}", fontsize=8)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# A shift changes the phases of all waves alike, and the square does not see it. A turn by 120° about [111] takes x to y to z: for
+# a cube everything is as before, but β-Sn has one axis unlike the other two, and its picture is a new one. 10° is no symmetry
+# of any crystal: other peaks light up, at other places. So the picture is invariant under shifts, but not under rotations other
+# than the crystal's own: the orientation has to be known or learned.
+#
+# </details>
+
+# %% [markdown]
+# ### Exercise 2: What becomes of the element?
+#
+# Replace each atom of an fcc crystal by one with twice the atomic number, carbon by magnesium, say. **Predict:** how many times
+# brighter is the brightest pixel of the patterns? How much does the fingerprint change, compared with a change from fcc to bcc?
+#
+# *Hint:* `example[4] | {"element": "Mg"}`; `diffraction_patterns` has the brightness in it, `combine_patterns` makes the fingerprint.
+
+# %% tags=["hide-cell"]
+# @title Solution 2
+pairs = {f"{light} → {heavy}": (example[4] | {"element": light}, example[4] | {"element": heavy})
+         for light, heavy in (("C", "Mg"), ("Fe", "Te"), ("Y", "Pt"))}  # fmt: skip
+pairs["Fe, fcc → bcc"] = example[4] | {"element": "Fe"}, example[0] | {"element": "Fe"}
+outcome = {}
+for name, pair_of_recipes in pairs.items():
+    first, second = (diffraction_patterns(crystals.build_crystal(recipe)) for recipe in pair_of_recipes)
+    largest = np.abs(combine_patterns(first) - combine_patterns(second)).max()
+    outcome[name] = {"times brighter": second.max() / first.max(), "largest change": largest}
+pd.DataFrame(outcome).T.round(2)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# With twice the electrons an atom scatters twice as much, so the intensity grows fourfold, and more on the ring, since form factors
+# of heavier atoms fall less steeply. The division by the brightest pixel removes this factor, the scaling to unit neighbour distance
+# removes the size; all that is left of the element is how fast the peaks fade outwards. So a network cannot learn much about the
+# element, and one that has never seen an element is hardly at a disadvantage (notebook 04).
+#
+# </details>
+
+# %% [markdown]
+# ### Exercise 3: What if half of the atoms vanish?
+#
+# Remove a fraction c of the atoms of an fcc crystal at random. **Predict:** how many times weaker are the peaks at c = 1/2? Is the grain
+# between them stronger at c = 1/4 or at c = 3/4?
+#
+# *Hint:* `example[4] | {"vacancy_ratio": 0.5}` and `diffraction_patterns`; call bright what is above a tenth of the perfect
+# crystal's brightest pixel, dark what is below its ten-thousandth.
+
+# %% tags=["hide-cell"]
+# @title Solution 3
+ratios = np.array([0, 0.25, 0.5, 0.75])
+damaged = [diffraction_patterns(crystals.build_crystal(example[4] | {"vacancy_ratio": c})) for c in ratios]
+bright = damaged[0] > 0.1 * damaged[0].max()
+between = (damaged[0] < 1e-4 * damaged[0].max()) & geometry.ring
+peaks = np.array([patterns_c[bright].mean() for patterns_c in damaged])
+grain = np.array([patterns_c[between].mean() for patterns_c in damaged])
+table = {"c": ratios, "peaks": peaks / peaks[0], "(1 − c)²": (1 - ratios) ** 2}
+table |= {"grain, rel. to c = 1/2": grain / grain[2], "4 c (1 − c)": 4 * ratios * (1 - ratios)}
+pd.DataFrame(table).round(3)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# In a peak all N atoms scatter in step: the amplitude falls as 1 − c, the intensity as (1 − c)². Elsewhere only the deviations
+# from the mean occupation scatter, with random phases, so their intensities add: N c (1 − c) times that of one atom, strongest
+# at c = 1/2 and the same for c and 1 − c. After the division by the brightest pixel what counts is the ratio of the two, c / ((1 − c) N):
+# the more atoms, the cleaner the picture. A network has to survive this grain, not a shift of the peaks.
+#
+# </details>
 
 # %% [markdown]
 # ## Summary

@@ -27,6 +27,18 @@
 # **Time:** <!--=time.03_published_dataset.minutes:.0f-->…<!--/--> minutes on two cores without GPU; half a minute with the
 # parameters below, with which no network learns much. The numbers in the text are those of the full run.
 
+# %% tags=["colab"]
+import os
+import subprocess
+
+REPOSITORY = "…"  # its address: [tool.xtalsight] in pyproject.toml, written here by `make sync`
+if "COLAB_RELEASE_TAG" in os.environ and not os.path.exists("profiles.yaml"):
+    # Fetch the study and install it beside Colab's own TensorFlow and NumPy.
+    if not os.path.exists("xtalsight"):
+        subprocess.run(["git", "clone", "--quiet", "--depth", "1", REPOSITORY, "xtalsight"], check=True)
+    subprocess.run(["sh", "xtalsight/notebooks/colab.sh"], check=True)
+    os.chdir("xtalsight/notebooks")
+
 # %%
 import keras
 import matplotlib.pyplot as plt
@@ -56,6 +68,7 @@ rotated = 10  # structures that are turned
 
 # %%
 run = Run("03_published_dataset", profile)
+run.needs("02_diffraction_fingerprints")
 networks.make_reproducible(seed, threads)
 ring = DiffractionGeometry().ring
 
@@ -407,6 +420,105 @@ for (network, how), values in misorientation.items():
 earlier = [history[: history.attrs["resumed_epochs"]] for history in histories]  # by a run that was interrupted
 results["time.03_published_dataset.earlier_seconds"] = sum(h.seconds.sum() for h in earlier if len(h))
 run.save_results(results)
+
+# %% [markdown]
+# ## Exercises
+#
+# Write down what you expect, add a cell, try it, and only then unfold solution and answer. A *look-up* (`KNeighborsClassifier(1)`)
+# takes the class of the most similar picture that it knows: it shows in a second what a trained network hides.
+
+# %% [markdown]
+# ### Exercise 1: Does it hurt to shuffle the pixels?
+#
+# Apply one and the same random permutation to the pixels of every picture. **Predict:** what does the look-up, which knows pristine
+# crystals, lose on *displaced* ones? And if a convolution comes first that replaces each pixel by the mean of 5×5?
+#
+# *Hint:* `images["pristine"][train]`, `tests["displaced"]`; `scipy.ndimage.uniform_filter(x, (0, 5, 5, 0))`.
+
+# %% tags=["hide-cell"]
+# @title Solution 1
+from scipy.ndimage import uniform_filter
+
+permutation = np.random.default_rng(0).permutation(64 * 64 * 3)
+layouts = LAYOUTS | {"shuffled": lambda x: x.reshape(len(x), -1)[:, permutation].reshape(x.shape)}
+stacks = images["pristine"][train], tests["displaced"]
+outcome = {}
+for layout, order in layouts.items():
+    for name, size in {"look-up": 1, "mean of 5×5, then look-up": 5}.items():
+        a, b = (uniform_filter(order(x), (0, size, size, 0)).reshape(len(x), -1) for x in stacks)
+        outcome.setdefault(layout, {})[name] = KNeighborsClassifier(1).fit(a, labels[train]).score(b, labels[test])
+pd.DataFrame(outcome).T.style.format("{:.1%}")
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# The look-up loses nothing at all: a distance is a sum over pixels, in whatever order. The same holds for PCA, k-means and a dense
+# layer. A convolution assumes that neighbours in the picture are neighbours on the detector: displaced atoms have a shorter mean
+# neighbour distance, so their peaks move by a pixel or so, and the mean of 5×5 forgives that, but only where the neighbours are still
+# neighbours. This is what the scrambled layout takes from a network, and a test in which the peaks stay in place hardly shows it.
+#
+# </details>
+
+# %% [markdown]
+# ### Exercise 2: What does a test on the training data say?
+#
+# Shuffle the *labels*, so that there is nothing to learn, and let the look-up know defective crystals. **Predict:** for how many
+# of the crystals that it knows is it right? For how many others?
+#
+# *Hint:* `np.random.default_rng(0).permutation(labels)`, `images["vacancies"]`, `train`, `test`.
+
+# %% tags=["hide-cell"]
+# @title Solution 2
+flat = images["vacancies"][np.concatenate([train, test])].reshape(len(train) + len(test), -1)
+seen, unseen = flat[: len(train)], flat[len(train) :]
+outcome = {}
+for name, targets in {"true labels": labels, "shuffled labels": np.random.default_rng(0).permutation(labels)}.items():
+    memory = KNeighborsClassifier(1, algorithm="brute").fit(seen, targets[train])
+    outcome[name] = {
+        "known crystals": memory.score(seen, targets[train]),
+        "others": memory.score(unseen, targets[test]),
+    }
+pd.DataFrame(outcome).T.style.format("{:.0%}")
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# For all that it knows, whatever the labels: each defective picture is unique, and the most similar one to it is itself. On
+# others it guesses, as often right as two crystals drawn at random have the same class. A perfect score on training data cannot tell
+# learning from remembering, and a network with many weights can remember, too. So the report's "100 %", measured on the files
+# that it was trained on, says nothing about other crystals, even where it turns out to be nearly true.
+#
+# </details>
+
+# %% [markdown]
+# ### Exercise 3: Is a large crystal easier to recognise when it is turned?
+#
+# Turn an fcc crystal by 1°, 2° and 5° and compare each picture with that of the standard orientation; take the difference between fcc
+# and bcc as the unit. **Predict:** what fraction of it is reached? And does a crystal of eight times as many atoms bear more, or less?
+#
+# *Hint:* `crystals.build_crystal(recipe | {"misorientation": 2.0, "n_atoms": 256})`, `fingerprint`, `np.linalg.norm`.
+
+# %% tags=["hide-cell"]
+# @title Solution 3
+fcc, bcc = (recipes[recipes.prototype == name].iloc[0].to_dict() for name in ("fcc", "bcc"))
+angles, columns = (0.0, 1.0, 2.0, 5.0), {}
+for size in (32, 256, 2048):
+    turned_fcc = [crystals.build_crystal(fcc | {"n_atoms": size, "misorientation": angle}) for angle in angles]
+    straight, *crooked = pictures_of(turned_fcc)
+    other_class = fingerprint(crystals.build_crystal(bcc | {"n_atoms": size}))
+    unit = np.linalg.norm(other_class - straight)
+    columns[f"{len(turned_fcc[0])} atoms"] = [np.linalg.norm(picture - straight) / unit for picture in crooked]
+pd.DataFrame(columns, index=pd.Index(angles[1:], name="degrees")).style.format("{:.0%}").format_index("{:.0f}°")
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# Less: the larger the crystal, the sharper its peaks, and the sooner they are turned away from where they were. A peak of a crystal with
+# edge L is 1/L wide and moves by |s| times the angle, so the angle it bears is about 1/(|s| L): twice the edge, half the angle, as
+# long as pixels are finer than peaks. Damage is forgiven by a large crystal, misorientation by a small one. That networks trained
+# in one orientation fail after a few degrees is geometry first, and only then a lack of training.
+#
+# </details>
 
 # %% [markdown]
 # ## Summary

@@ -24,6 +24,18 @@
 # parameters below, which are a rehearsal: with so few structures and epochs the large network does not learn much. The numbers
 # in the text are those of the full run.
 
+# %% tags=["colab"]
+import os
+import subprocess
+
+REPOSITORY = "…"  # its address: [tool.xtalsight] in pyproject.toml, written here by `make sync`
+if "COLAB_RELEASE_TAG" in os.environ and not os.path.exists("profiles.yaml"):
+    # Fetch the study and install it beside Colab's own TensorFlow and NumPy.
+    if not os.path.exists("xtalsight"):
+        subprocess.run(["git", "clone", "--quiet", "--depth", "1", REPOSITORY, "xtalsight"], check=True)
+    subprocess.run(["sh", "xtalsight/notebooks/colab.sh"], check=True)
+    os.chdir("xtalsight/notebooks")
+
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
@@ -51,6 +63,7 @@ compact_seeds = 1  # independent trainings of the compact network on each split
 
 # %%
 run = Run("04_cnn_training", profile)
+run.needs("02_diffraction_fingerprints")
 networks.make_reproducible(seed, threads)
 
 # %% [markdown]
@@ -393,8 +406,98 @@ run.save_results(
 # %%
 kept = {"table_1": ("table_1", "random"), "table_1_grouped": ("table_1", "grouped"), "compact": ("compact", "random")}
 for file, (network, name) in kept.items():
-    with store.replacing(run.path(f"{file}.keras")) as temporary:
-        trained[network, name, seed][0].save(temporary)  # for the notebooks that follow
+    networks.save(trained[network, name, seed][0], run.path(f"{file}.keras"))  # for the notebooks that follow
+
+# %% [markdown]
+# ## Exercises
+#
+# Write down what you expect, then run. The solutions are folded.
+#
+# ### Exercise 1: What does a network answer when it is shown nothing?
+#
+# Show both networks a black picture, the speckle of atoms without order (intensities with an exponential distribution), the mean of a bcc
+# and an fcc picture, and an fcc picture a tenth as bright. **Predict:** which classes do they name, and how large is the largest
+# probability? Hint: `networks.predict(model, pictures)`; the trained models are `trained["compact", "random", seed][0]` and
+# `trained["table_1", "random", seed][0]`.
+
+# %% tags=["hide-cell"]
+# @title Solution 1
+bcc, fcc = (images["pristine"][np.argmax(labels == CLASSES.index(name))] for name in ("bcc", "fcc"))
+speckle = np.random.default_rng(seed).exponential(size=fcc.shape) * (fcc > 0)
+strange = np.array([0 * fcc, speckle / speckle.max(), (bcc + fcc) / 2, fcc / 10, fcc], np.float32)
+opinions = {key: networks.predict(trained[key, "random", seed][0], strange) for key in ("table_1", "compact")}
+pd.DataFrame(
+    {key: [f"{CLASSES[p.argmax()]} {p.max():.3f}" for p in opinion] for key, opinion in opinions.items()},
+    index=["black", "speckle", "half bcc, half fcc", "fcc, a tenth as bright", "fcc"],
+)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# Always one of the seven: softmax shares out a probability of one among them, whatever it is shown. It compares the classes with each
+# other, not the picture with those trained on, so that a picture of nothing may get a probability that one would trust, and two networks
+# that agree on every crystal do not agree on it. Brightness means nothing, for the fingerprint divides it out, but no network was told so: an
+# fcc picture a tenth as bright is fcc no more. Notebook 07 teaches a network to say "none".
+#
+# </details>
+#
+# ### Exercise 2: Do the colours mean anything?
+#
+# Red, green and blue are the patterns of the crystal turned about x, y and z. Show the compact network defective crystals with red and
+# green exchanged; then with red and green *and* the axes x and y of the picture exchanged. **Predict:** which classes does it still
+# recognise in either case? Hint: `pictures[..., [1, 0, 2]]` exchanges the colours, `pictures.transpose(0, 2, 1, 3)` the axes.
+
+# %% tags=["hide-cell"]
+# @title Solution 2
+ten_of_each = np.concatenate([np.flatnonzero(labels == label)[:10] for label in range(7)])
+straight = images["vacancies_25"][ten_of_each]
+recoloured = straight[..., [1, 0, 2]]
+exchanges = {"as it is": straight, "colours": recoloured, "colours and axes": recoloured.transpose(0, 2, 1, 3)}
+columns = {"largest change, colours and axes": np.abs(exchanges["colours and axes"] - straight).max(axis=(1, 2, 3))}
+for exchange, altered in exchanges.items():
+    told = networks.predict(trained["compact", "random", seed][0], altered).argmax(axis=1)
+    columns[f"recognised, {exchange}"] = told == labels[ten_of_each]
+pd.DataFrame(columns).groupby(labels[ten_of_each]).mean().rename(index=dict(enumerate(CLASSES))).round(2)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# To exchange both is to exchange x and y of the crystal, which leaves cubic and tetragonal crystals as they are; what changes in their
+# pictures comes from the vacancies and from the block of atoms, which need not be a cube. In a hex/rh crystal x and y are not alike: its
+# peaks come to lie in other places, and if it is recognised all the same, then because hex/rh, the class with the greatest variety, gets
+# much of what resembles none of the others. The colours alone are a symmetry of no crystal, so that no such picture was trained on, and which
+# classes survive it is chance.
+#
+# </details>
+#
+# ### Exercise 3: Is a network needed at all?
+#
+# The simplest rival learns nothing: keep a few pristine pictures of each class, and give a defective crystal the class of the nearest of
+# them, pixel by pixel. **Predict:** how many of each class must be kept, 1, 5 or 25, to be right for 95 % of the defective crystals held
+# out? Hint: `NearestNeighbors(n_neighbors=1).fit(kept).kneighbors(shown)[1]`.
+
+# %% tags=["hide-cell"]
+# @title Solution 3
+flat = {kind: stack.reshape(len(labels), -1) for kind, stack in images.items()}  # copies nothing
+looked_up = {}
+for way, (pool, shown) in splits(seed).items():
+    pool = np.random.default_rng(seed).permutation(pool)
+    for n in (1, 5, 25):
+        few = np.concatenate([pool[labels[pool] == label][:n] for label in range(7)])
+        finder = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(flat["pristine"][few])
+        closest = finder.kneighbors(flat["vacancies_25"][shown])[1][:, 0]
+        looked_up[n, names[way]] = (labels[few][closest] == labels[shown]).mean()
+pd.Series(looked_up).unstack().rename_axis("kept of each class").style.format("{:.1%}")
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# A handful: the peaks of a defective crystal lie where those of the perfect one lie, and the grain that a quarter of the atoms leaves behind
+# is faint beside them. One picture may be too few where a class holds several kinds of crystal, or a range of c/a. That a network is right here
+# does therefore not show that a network is needed; a baseline belongs beside every accuracy. What a network can do is learn what does
+# not matter, and notebook 07 damages the crystals until that pays.
+#
+# </details>
 
 # %% [markdown]
 # ## Summary

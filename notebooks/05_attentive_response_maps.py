@@ -21,6 +21,18 @@
 #
 # **Time:** <!--=time.05_attentive_response_maps.seconds:.0f-->…<!--/--> s on two cores.
 
+# %% tags=["colab"]
+import os
+import subprocess
+
+REPOSITORY = "…"  # its address: [tool.xtalsight] in pyproject.toml, written here by `make sync`
+if "COLAB_RELEASE_TAG" in os.environ and not os.path.exists("profiles.yaml"):
+    # Fetch the study and install it beside Colab's own TensorFlow and NumPy.
+    if not os.path.exists("xtalsight"):
+        subprocess.run(["git", "clone", "--quiet", "--depth", "1", REPOSITORY, "xtalsight"], check=True)
+    subprocess.run(["sh", "xtalsight/notebooks/colab.sh"], check=True)
+    os.chdir("xtalsight/notebooks")
+
 # %%
 import tempfile
 from pathlib import Path
@@ -36,7 +48,7 @@ from xtalsight import crystals, dataset, networks, plots, store
 from xtalsight.crystals import CLASSES
 from xtalsight.fingerprints import DiffractionGeometry, length_scale, near_reflections, reflections
 from xtalsight.profiles import Run
-from xtalsight.response_maps import attentive_response_maps, get_activations
+from xtalsight.response_maps import attentive_response_maps, get_activations, visible
 
 # %% [markdown]
 # ## Parameters
@@ -50,6 +62,7 @@ per_class = 6  # structures of each class in the measurements
 
 # %%
 run = Run("05_attentive_response_maps", profile)
+run.needs("04_cnn_training")
 networks.make_reproducible(seed, threads)
 ring = DiffractionGeometry().ring
 
@@ -60,9 +73,9 @@ ring = DiffractionGeometry().ring
 # other. All they are shown here are crystals with vacancies; none of the networks was trained on those.
 
 # %%
-table_1 = keras.models.load_model(run.path("table_1.keras"))
-other_split = keras.models.load_model(run.path("table_1_grouped.keras"))
-compact = keras.models.load_model(run.path("compact.keras"))
+table_1 = networks.load(run.path("table_1.keras"))
+other_split = networks.load(run.path("table_1_grouped.keras"))
+compact = networks.load(run.path("compact.keras"))
 
 # %%
 recipes = store.load_table(run.path("recipes_vacancies.csv"))
@@ -162,12 +175,6 @@ kept = np.where(response == response.max(), response, 0)
 
 
 # %%
-def visible(response_map):
-    """The positive part of a response map, its brightest pixel 1."""
-    positive = np.maximum(response_map, 0)
-    return positive / max(positive.max(), np.finfo(np.float32).tiny)
-
-
 figure, axes = plt.subplots(1, 4, figsize=(8.5, 2.4))
 plots.draw_fingerprint(hexagonal, axes[0])
 axes[1].imshow(response, origin="lower")
@@ -520,6 +527,84 @@ run.save_results(
         "maps.heat_outside_ring": outside,
     }
 )
+
+# %% [markdown]
+# ## Exercises
+#
+# Write down what you expect, then run. The solutions are folded.
+#
+# ### Exercise 1: Does a map know the answer?
+#
+# Copy the network of Table 1 and shuffle the weights of its last two layers, `dense` and `probabilities`. **Predict:** what becomes of its
+# accuracy, and what of its maps of the last convolution? Hint: `keras.models.clone_model`, `get_weights`, `set_weights`.
+
+# %% tags=["hide-cell"]
+# @title Solution 1
+shuffled = keras.models.clone_model(table_1)
+shuffled.set_weights(table_1.get_weights())
+dice = np.random.default_rng(seed)
+for top in (shuffled.get_layer("dense"), shuffled.get_layer("probabilities")):
+    top.set_weights([dice.permutation(w.ravel()).reshape(w.shape) for w in top.get_weights()])
+seven = images[[*example.values()]]
+differ = np.ptp([attentive_response_maps(m, seven, last, n_filters)[0] for m in (table_1, shuffled)], axis=0).max()
+told = networks.predict(shuffled, images).argmax(axis=1)
+print(f"accuracy {intact.mean():.0%}, then {np.mean(told == labels):.0%}; largest difference of a map: {differ:g}")
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# The answers are lost, and the maps stay as they are to the last digit. A map starts from the strongest response of a convolution; what the
+# layers above make of that does not enter. It shows what the convolutions respond to, whatever the answer; why it is this class and
+# no other, such a map cannot be asked. (Methods that start from the output, like Grad-CAM, can.)
+#
+# </details>
+#
+# ### Exercise 2: Is the map of a symmetric picture symmetric?
+#
+# Left and right of a fingerprint are mirror images, but for the grain of the vacancies. **Predict:** are they so in the map? Hint:
+# `similarity` compares two stacks of pictures; `heats["trained"]` are the maps, `images[:, :, ::-1]` the mirror images.
+
+# %% tags=["hide-cell"]
+# @title Solution 2
+stacks = {"picture": images, "Table 1": heats["trained"], "compact": others["compact,\ntrained"]}
+mirror = {
+    name: [similarity(stack[labels == label], stack[labels == label][:, :, ::-1]) for label in example]
+    for name, stack in stacks.items()
+}
+pd.DataFrame(mirror, index=CLASSES).style.format("{:.2f}")
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# No: for some classes a map and its mirror image have little in common, above all in the compact network. A convolution treats every place
+# alike, but not left and right: its kernels are not symmetric. Of two equivalent peaks a network may as well use one only, and that it
+# ignores the other says something about its weights, nothing about the crystal. (In a small run the network of Table 1 has learned
+# little and is more symmetric.)
+#
+# </details>
+#
+# ### Exercise 3: Where do the answers go?
+#
+# Without its eight brightest peaks a crystal is often taken for another one. **Predict:** for one of like structure, for any, or always for
+# the same? And which class does an all-black picture get? Hint: `erased(image, places)`, `draws[0][i]["brightest_peaks"]`, `pd.crosstab`.
+
+# %% tags=["hide-cell"]
+# @title Solution 3
+dimmed = np.array([erased(image, p["brightest_peaks"][:8]) for image, p in zip(images, draws[0])])
+black = networks.predict(table_1, 0 * dimmed[:1]).argmax()
+told = networks.predict(table_1, dimmed).argmax(axis=1)
+print(f"black is called {CLASSES[black]}")
+pd.crosstab(np.array(CLASSES)[labels], np.array(CLASSES)[told], rownames=["true"], colnames=["without eight peaks"])
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# Nearly all go to two or three classes, whatever the crystal. A picture with holes in place of its brightest pixels is like none that was
+# trained on, and a few classes get whatever is strange, black included. The loss of accuracy in panel A thus measures two things at
+# once: what the network needs, and how strange the picture has become. To part them one would train anew on pictures with holes, for
+# each kind of erasing (S. Hooker et al., arXiv:1806.10758).
+#
+# </details>
 
 # %% [markdown]
 # ## Summary

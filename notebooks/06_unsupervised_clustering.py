@@ -26,6 +26,18 @@
 # **Time:** <!--=time.06_unsupervised_clustering.minutes:.0f-->…<!--/--> minutes on two cores; a minute or so with the parameters below. The
 # numbers in the text are those of the full run.
 
+# %% tags=["colab"]
+import os
+import subprocess
+
+REPOSITORY = "…"  # its address: [tool.xtalsight] in pyproject.toml, written here by `make sync`
+if "COLAB_RELEASE_TAG" in os.environ and not os.path.exists("profiles.yaml"):
+    # Fetch the study and install it beside Colab's own TensorFlow and NumPy.
+    if not os.path.exists("xtalsight"):
+        subprocess.run(["git", "clone", "--quiet", "--depth", "1", REPOSITORY, "xtalsight"], check=True)
+    subprocess.run(["sh", "xtalsight/notebooks/colab.sh"], check=True)
+    os.chdir("xtalsight/notebooks")
+
 # %%
 import resource
 
@@ -66,6 +78,7 @@ n_jobs = -1  # processes; -1 takes every core
 
 # %%
 run = Run("06_unsupervised_clustering", profile)
+run.needs("02_diffraction_fingerprints")
 networks.make_reproducible(seed, threads)
 ring = DiffractionGeometry().ring
 
@@ -638,6 +651,89 @@ for row in few[few.labels == budget].itertuples():
 if np.shares_memory(*images.values()):  # published, and no set with vacancies: no number may look like one of it
     results = {key: np.nan if "vacancies" in key else value for key, value in results.items()}
 run.save_results(results)
+
+# %% [markdown]
+# ## Exercises
+#
+# Write down what you expect, then run. The solutions are folded.
+#
+# ### Exercise 1: What is a clustering worth that knows nothing?
+#
+# Put the structures into seven clusters by throwing dice; all into one; each into one of its own. **Predict:** accuracy, purity and
+# adjusted Rand index (ARI) of these. Hint: `clustering.scores(labels, clusters)`.
+
+# %% tags=["hide-cell"]
+# @title Solution 1
+many = len(labels)
+senseless = {"seven at random": np.random.default_rng(seed).integers(7, size=many), "all in one": np.zeros(many, int)}
+senseless["each alone"] = np.arange(many)
+worth = pd.DataFrame({name: clustering.scores(labels, clusters) for name, clusters in senseless.items()}).T
+worth[["clusters", "accuracy", "balanced_accuracy", "purity", "ari"]].round(3)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# Only the adjusted Rand index, which counts pairs of structures and takes off what chance gives, is zero for all three. Purity rewards many
+# clusters and is perfect for one each; accuracy rewards large classes, and all in one scores what the trivial answer scores. Neither means
+# anything alone: beside it belong the number of clusters, the trivial answer, and a score that knows chance.
+#
+# </details>
+#
+# ### Exercise 2: Would k-means have found the seven?
+#
+# Let k-means in linear PCA look for 2, 4, 7, 15 and 30 clusters. **Predict:** for which number is the adjusted Rand index highest, against
+# the classes and against the kinds of crystal? Can the variance left within the clusters, which needs no labels, tell that number?
+# Hint: `KMeans(k).fit(stack)` has `labels_` and `inertia_`.
+
+# %% tags=["hide-cell"]
+# @title Solution 2
+rows_pca = np.arange(0, len(labels), max(1, len(labels) // 3000))  # some 3000 are enough
+stack_pca = embeddings["linear PCA"][0][rows_pca]
+by_number = {}
+for k in (2, 4, 7, 15, 30):
+    parted = KMeans(k, n_init=3, random_state=seed).fit(stack_pca)
+    by_number[k] = {
+        "variance left": parted.inertia_ / (stack_pca.var(axis=0).sum() * len(stack_pca)),
+        "ARI, classes": clustering.scores(labels[rows_pca], parted.labels_)["ari"],
+        "ARI, kinds": clustering.scores(prototypes[rows_pca], parted.labels_)["ari"],
+    }
+pd.DataFrame(by_number).T.rename_axis("clusters").round(3)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# The classes are met best by about as many clusters as there are classes, the kinds by more, and far too many do harm to both: large kinds
+# are cut. But it takes labels to see that. The variance left falls with every cluster added and bends nowhere sharply, so that k-means
+# cannot say what the right number is, nor for which of the two truths: seven is put in by hand. HDBSCAN asks for something else to be
+# put in, the smallest group that counts.
+#
+# </details>
+#
+# ### Exercise 3: What does a principal component look like?
+#
+# A component is a direction in the space of pictures, hence a picture itself, with positive and negative pixels. **Predict:** what do
+# the first three show, and which kinds of crystal lie at their ends? Hint: `pca.components_`; draw the two signs apart.
+
+# %% tags=["hide-cell"]
+# @title Solution 3
+drawing, panels = plt.subplots(2, 3, figsize=(6, 4.4))
+for place, column in enumerate(panels.T):
+    places = pd.Series(embeddings["linear PCA"][0][:, place]).groupby(names[prototypes]).mean()
+    for panel, sign, end in zip(column, (1, -1), (places.idxmax(), places.idxmin())):
+        picture = np.maximum(sign * pca.components_[place], 0).reshape(64, 64, 3)
+        plots.draw_fingerprint(picture / picture.max(), panel, gamma=0.5)
+        panel.set(xticks=[], yticks=[], xlabel="", ylabel="")
+        panel.set_title(f"component {place + 1}, {'+' if sign > 0 else '−'}: {end}", fontsize=8)
+plt.show()
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# Each sign shows the peaks of the kinds at that end: the first component weighs the peaks of bcc against those of fcc, and its value says
+# which of the two a picture has. (Which end is positive is arbitrary.) PCA looks for the greatest variance, and that lies between the
+# most frequent kinds. Four simple cubic crystals move no component, and so they are lost before the clustering starts.
+#
+# </details>
 
 # %% [markdown]
 # ## Summary

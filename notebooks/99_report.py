@@ -14,6 +14,18 @@
 #
 # **Time:** seconds. Only the full profile writes to `figures/` and `README.md`; the small one writes below `build/`.
 
+# %% tags=["colab"]
+import os
+import subprocess
+
+REPOSITORY = "…"  # its address: [tool.xtalsight] in pyproject.toml, written here by `make sync`
+if "COLAB_RELEASE_TAG" in os.environ and not os.path.exists("profiles.yaml"):
+    # Fetch the study and install it beside Colab's own TensorFlow and NumPy.
+    if not os.path.exists("xtalsight"):
+        subprocess.run(["git", "clone", "--quiet", "--depth", "1", REPOSITORY, "xtalsight"], check=True)
+    subprocess.run(["sh", "xtalsight/notebooks/colab.sh"], check=True)
+    os.chdir("xtalsight/notebooks")
+
 # %%
 import pandas as pd
 from IPython.display import Image, display

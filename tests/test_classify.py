@@ -1,7 +1,58 @@
+import hashlib
+import json
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+from ase import Atoms
+from ase.build import bulk, fcc100, fcc111, molecule
+from ase.collections import dcdft
 
-from xtalsight.classify import confidence, refusal_threshold
+from xtalsight.classify import (
+    LARGEST,
+    SMALLEST,
+    WEIGHTS,
+    classify,
+    confidence,
+    is_refused,
+    load_network,
+    prepare,
+    read_structures,
+    refusal_threshold,
+    refusal_thresholds,
+)
+from xtalsight.crystals import CLASSES, rotate
+from xtalsight.profiles import root
+from xtalsight.report import publish_weights
+from xtalsight.store import load_json, save_json
+
+DISORDERED = """data_alloy
+_cell_length_a 3.75
+_cell_length_b 3.75
+_cell_length_c 3.75
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+_space_group_name_H-M_alt 'F m -3 m'
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+_atom_site_occupancy
+Cu1 Cu 0 0 0 0.5
+Au1 Au 0 0 0 0.5
+"""
+BROKEN = {
+    "empty.cif": ("", "is empty"),
+    "letter.txt": ("to whom it may concern", "no format that ASE recognises"),
+    "cut_off.xyz": ("5\n\nCu 0 0 0\nCu x", "cannot be read: "),
+    "headless.cif": ("data_x\n_cell_length_a 3\n", "headless.cif"),
+    "disordered.cif": (DISORDERED, "occupied in part"),
+}
 
 
 def test_confidence_ignores_what_is_not_a_class():
@@ -32,7 +83,305 @@ def test_smallest_set_that_can_promise_one_percent():
         refusal_threshold(np.arange(98), 0.01)
 
 
+def test_each_class_has_a_price_of_its_own():
+    """One class of seven is less sure than the others: one threshold for all would refuse nearly seven times as many of it."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(7 * 400) % 7
+
+    def draw():
+        sure = np.where(labels == 3, rng.uniform(0.6, 0.8, len(labels)), rng.uniform(0.9, 1, len(labels)))
+        probabilities = np.full((len(labels), 8), 0.01)
+        probabilities[np.arange(len(labels)), labels] = sure
+        return probabilities
+
+    calibration, fresh = draw(), draw()
+    thresholds = refusal_thresholds(calibration, labels, 0.1)
+    refused = is_refused(fresh, thresholds)
+    assert all(0.04 < refused[labels == label].mean() < 0.16 for label in range(7))
+    one = refusal_threshold(confidence(calibration), 0.1)
+    assert (confidence(fresh[labels == 3]) < one).mean() > 0.6
+
+
+def test_a_class_without_structures_has_no_threshold():
+    with pytest.raises(ValueError, match="too few"):
+        refusal_thresholds(np.full((500, 8), 0.125), np.zeros(500, int), 0.1)
+
+
 @pytest.mark.parametrize("error_rate", [0, 1, -0.1, np.nan])
 def test_error_rate_must_be_a_fraction(error_rate):
     with pytest.raises(ValueError, match="between 0 and 1"):
         refusal_threshold(np.arange(200), error_rate)
+
+
+@pytest.mark.parametrize(
+    "crystal, name",
+    [
+        (bulk("Fe"), "bcc"),
+        (dcdft["In"], "bct_139"),
+        (bulk("Si"), "diam"),
+        (bulk("Cu"), "fcc"),
+        (bulk("Mg"), "hex/rh"),
+        (dcdft["C"], "hex/rh"),
+        (dcdft["Po"], "sc"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.get_chemical_formula(),
+)
+def test_crystals_turned_anyhow_are_named(crystal, name):
+    answer = classify(rotate(crystal, (10, 200, 77)))
+    assert (answer["class"], answer["verdict"]) == (name, "one of the seven")
+    assert answer["n_atoms"] >= 256
+    assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    assert answer["probability"] == max(answer["probabilities"][c] for c in CLASSES)
+
+
+def test_a_damaged_supercell_is_taken_as_it_is_and_named():
+    rng = np.random.default_rng(3)
+    atoms = bulk("W", cubic=True).repeat(5)
+    atoms = atoms[rng.random(len(atoms)) > 0.4]
+    atoms.positions += rng.normal(scale=0.1, size=atoms.positions.shape)
+    answer = classify(atoms)
+    assert (answer["class"], answer["verdict"], answer["spacegroup"]) == ("bcc", "one of the seven", 1)
+    assert answer["n_atoms"] == len(atoms)
+    assert any("as it is" in note for note in answer["notes"])
+
+
+def test_a_supercell_with_few_atoms_left_is_not_repeated():
+    atoms = bulk("Fe", cubic=True).repeat((6, 5, 5))
+    atoms = atoms[np.random.default_rng(0).permutation(len(atoms))[:60]]
+    answer = classify(atoms)
+    assert (answer["class"], answer["n_atoms"]) == ("bcc", 60)
+
+
+@pytest.mark.parametrize(
+    "compound, name, group",
+    [
+        (bulk("NaCl", "rocksalt", a=5.64), "sc", 225),
+        (bulk("CsCl", "cesiumchloride", a=4.12), "bcc", 221),
+        (bulk("ZnS", "zincblende", a=5.41), "diam", 216),
+    ],
+)
+def test_of_a_compound_the_places_count(compound, name, group):
+    answer = classify(compound)
+    assert (answer["class"], answer["spacegroup"]) == (name, group)
+    assert compound.get_chemical_formula("metal") in answer["notes"][0]
+
+
+def test_an_answer_hardly_depends_on_the_element_and_not_on_the_size():
+    copper, gold, large = (classify(bulk(symbol, "fcc", a=a)) for symbol, a in (("Cu", 4), ("Au", 4), ("Cu", 5)))
+    assert copper["probabilities"] == pytest.approx(large["probabilities"], abs=1e-3)
+    assert copper["probabilities"] == pytest.approx(gold["probabilities"], abs=0.1)
+
+
+def test_dummy_atoms_and_unknown_elements_have_places_too():
+    crystal = bulk("Cu")
+    for number in (0, 110):
+        crystal.numbers[:] = number
+        assert classify(crystal)["class"] == "fcc"
+
+
+def test_a_stray_atom_does_not_hide_a_large_crystal():
+    crystal = bulk("Cu", cubic=True).repeat(9)
+    crystal.pbc = False
+    answer = classify(crystal)
+    stray = crystal + Atoms("Cu", [(0, 0, 900)])
+    assert classify(stray)["class"] == answer["class"] == "fcc"
+
+
+def test_a_distorted_small_cell_is_answered_with_a_warning():
+    crystal = bulk("Cu").repeat(2)
+    crystal.rattle(0.2, seed=1)
+    assert any("symmetry is that of no class" in note for note in classify(crystal)["notes"])
+
+
+@pytest.mark.parametrize("molecular", [molecule("C6H6"), molecule("C60"), Atoms("Cu2", [(0, 0, 0), (0, 0, 2.5)])])
+def test_molecules_are_none_of_the_seven(molecular):
+    assert classify(molecular)["verdict"] == "none of the seven"
+
+
+def test_what_is_too_small_is_refused_whatever_the_probability():
+    cube = bulk("Fe", cubic=True).repeat(2)
+    cube.pbc = False
+    assert len(cube) < SMALLEST
+    assert classify(cube)["verdict"] == "none of the seven"
+
+
+def test_vacuum_is_not_taken_for_a_part_of_the_cell():
+    slab = fcc100("Cu", (1, 1, 7), vacuum=10, periodic=True)
+    prepared = prepare(slab)
+    assert "20.0 Å of vacuum along axis c" in prepared.notes[0]
+    assert prepared.cell is None and prepared.group is None
+    thickness = np.ptp(slab.positions[:, 2])
+    assert np.ptp(prepared.cluster.positions[:, 2]) == pytest.approx(thickness)
+    assert np.ptp(prepared.cluster.positions[:, 0]) > thickness  # repeated in the plane
+
+
+def test_layered_crystals_have_no_vacuum():
+    assert prepare(dcdft["C"]).cell is not None
+    assert all(prepare(dcdft[symbol]).group for symbol in dcdft.names)
+
+
+def test_of_a_large_dump_the_middle_is_looked_at():
+    large = bulk("Cu", cubic=True).repeat((30, 30, 28))
+    large.rattle(0.05, seed=0)
+    answer = classify(large)
+    assert answer["n_atoms"] == LARGEST
+    assert answer["class"] == "fcc"
+    assert any("100800" in note for note in answer["notes"])
+
+
+@pytest.mark.parametrize(
+    "atoms, reason",
+    [
+        (Atoms(), "no atoms"),
+        (Atoms("Cu", [(0, 0, 0)]), "length scale"),
+        (Atoms("Cu2", [(0, 0, np.nan), (0, 0, 1)]), "finite"),
+        (Atoms("Cu2", [(0, 0, 0), (1, 2, 2)], cell=[(3, 0, 0), (0, 3, 0), (3, 3, 0)], pbc=True), "one plane or line"),
+        (Atoms("Cu2", [(0, 0, 0), (0, 0, 0)], cell=[3, 3, 3], pbc=True), "length scale"),
+        (Atoms("Cu30", np.zeros((30, 3)), cell=np.zeros((3, 3)), pbc=True), "length scale"),
+    ],
+)
+def test_impossible_structures_get_one_sentence(atoms, reason):
+    with pytest.raises(ValueError, match=reason):
+        classify(atoms)
+
+
+@pytest.mark.parametrize("flat", [fcc111("Cu", (5, 5, 1)), Atoms("Cu40", np.outer(np.arange(40), (2.5, 0, 0)))])
+def test_flat_and_straight_structures_are_none_of_the_seven(flat):
+    assert classify(flat)["verdict"] == "none of the seven"
+
+
+def test_frames_come_one_after_the_other(tmp_path):
+    for index, symbol in enumerate(("Al", "Si", "Mg")):
+        bulk(symbol).write(tmp_path / "many@1.extxyz", append=index > 0)  # the sign is a part of the name
+    frames = [atoms.get_chemical_formula() for atoms in read_structures(tmp_path / "many@1.extxyz")]
+    assert frames == ["Al", "Si2", "Mg2"]
+
+
+@pytest.mark.parametrize("name", ["a.cif", "a.vasp", "a.extxyz", "a.lammps-dump", "a.xsf"])
+def test_formats(tmp_path, name):
+    silicon = bulk("Si", cubic=True)
+    if name == "a.lammps-dump":
+        box = "".join(f"0 {edge}\n" for edge in silicon.cell.lengths())
+        rows = "".join(f"{i} 1 {x} {y} {z}\n" for i, (x, y, z) in enumerate(silicon.positions))
+        head = "ITEM: TIMESTEP\n0\nITEM: NUMBER OF ATOMS\n8\nITEM: BOX BOUNDS pp pp pp\n"
+        (tmp_path / name).write_text(f"{head}{box}ITEM: ATOMS id type x y z\n{rows}")
+    else:
+        silicon.write(tmp_path / name)
+    (atoms,) = read_structures(tmp_path / name)
+    assert classify(atoms)["class"] == "diam"
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_files_get_one_sentence(tmp_path, name):
+    text, reason = BROKEN[name]
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=reason) as error:
+        [classify(atoms) for atoms in read_structures(tmp_path / name)]
+    assert "\n" not in str(error.value)
+
+
+def test_a_directory_and_a_missing_file(tmp_path):
+    with pytest.raises(ValueError, match="is a directory"):
+        next(read_structures(tmp_path))
+    with pytest.raises(ValueError, match="does not exist"):
+        next(read_structures(tmp_path / "nothing.cif"))
+
+
+@pytest.mark.parametrize("occupancy", [0.5, "half", np.array([1.0, 0.5])], ids=str)
+def test_an_occupancy_that_is_not_that_of_a_cif_is_no_obstacle(occupancy):
+    crystal = bulk("Cu")
+    crystal.info["occupancy"] = occupancy
+    assert classify(crystal)["class"] == "fcc"
+
+
+def test_a_single_site_that_is_half_empty(tmp_path):
+    (tmp_path / "half.cif").write_text(DISORDERED.replace("Au1 Au 0 0 0 0.5\n", ""))
+    with pytest.raises(ValueError, match="occupied in part"):
+        [classify(atoms) for atoms in read_structures(tmp_path / "half.cif")]
+
+
+def run_command(*arguments, cwd):
+    return subprocess.run(
+        [sys.executable, "-m", "xtalsight", "classify", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
+    )
+
+
+def test_command_line_answers_the_others_when_a_file_fails(tmp_path):
+    bulk("Cu").write(tmp_path / "copper.cif")
+    (tmp_path / "letter.txt").write_text("to whom it may concern")
+    finished = run_command("letter.txt", "copper.cif", "missing.cif", cwd=tmp_path)
+    assert finished.returncode == 1
+    assert finished.stdout.startswith("copper.cif, frame 0: fcc")
+    assert "space group by spglib: 225, F m -3 m" in finished.stdout
+    assert [line.split(":")[0] for line in finished.stderr.splitlines()] == ["error", "error"]
+
+
+def test_command_line_prints_an_object_a_line(tmp_path):
+    for index, symbol in enumerate(("Cu", "W")):
+        bulk(symbol).write(tmp_path / "two.extxyz", append=index > 0)
+    bulk("Si").write(tmp_path / "silicon.vasp")
+    finished = run_command("two.extxyz", "silicon.vasp", "--json", cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    answers = [json.loads(line) for line in finished.stdout.splitlines()]
+    assert [(a["file"], a["frame"], a["class"]) for a in answers] == [
+        ("two.extxyz", 0, "fcc"),
+        ("two.extxyz", 1, "bcc"),
+        ("silicon.vasp", 0, "diam"),
+    ]
+    keys = "file frame class probability probabilities verdict spacegroup n_atoms notes"
+    assert all(list(answer) == keys.split() for answer in answers)
+
+
+def test_command_line_says_when_it_refuses(tmp_path):
+    molecule("C60").write(tmp_path / "ball.xyz")
+    finished = run_command("ball.xyz", cwd=tmp_path)
+    assert finished.returncode == 0
+    assert finished.stdout.startswith("ball.xyz, frame 0: none of the seven (nearest: ")
+    assert "space group by spglib: not determined" in finished.stdout
+
+
+def test_make_classify_asks_for_a_file():
+    finished = subprocess.run(["make", "classify"], cwd=root(), capture_output=True, text=True, check=False)
+    assert finished.returncode != 0
+    assert "make classify FILE=" in finished.stderr
+
+
+def test_weights_are_small_and_have_a_card():
+    assert sum(file.stat().st_size for file in WEIGHTS.iterdir()) <= 2.5e6
+    for name, classes in (("compact", [*CLASSES, "none"]), ("table_1", [*CLASSES])):
+        network, card = load_network(name)
+        assert network.output_shape == (None, len(classes))
+        assert card["classes"] == classes
+        assert card["parameters"] == network.count_params()
+    assert load_json(WEIGHTS / "model_card.json")["commit"]
+
+
+def test_card_and_manifest_belong_to_the_weights_and_to_the_committed_results():
+    results, manifest = (load_json(root() / "figures" / f"{name}.json") for name in ("results", "manifest"))
+    assert manifest["weights"] == {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in WEIGHTS.iterdir()}
+    for name, prefix in (("compact", "robust.compact."), ("table_1", "cnn.table_1.random.")):
+        accuracy = load_network(name)[1]["accuracy"]
+        assert len(accuracy) >= 4
+        assert accuracy == {key: results[f"{prefix}{key}.accuracy"] for key in accuracy}
+
+
+def test_weights_are_published_with_the_numbers_of_their_run(tmp_path):
+    for name in ("robust", "table_1"):
+        (tmp_path / "artefacts").mkdir(exist_ok=True)
+        (tmp_path / "artefacts" / f"{name}.keras").write_bytes(name.encode())
+    save_json(tmp_path / "artefacts" / "robust.json", {"thresholds": [0.9] * 7, "error_rate": 0.01, "unseen": ["H"]})
+    results = {"robust.compact.vacancies_25.accuracy": 0.75, "robust.compact_few.vacancies_25.accuracy": 0.5}
+    results |= {"robust.compact.structures": 10, "robust.compact.parameters": 20, "cnn.table_1.parameters": 30}
+    results |= {"verdict.refused.all": 0.9, "verdict.refused.crystals": 0.02}
+    results |= {"cnn.table_1.random.held_out.pristine.accuracy": 1.0}
+    publish_weights(tmp_path, tmp_path / "weights", results)
+    card = load_json(tmp_path / "weights" / "model_card.json")
+    assert card["compact"]["accuracy"] == {"vacancies_25": 0.75}
+    assert card["table_1"]["accuracy"] == {"held_out.pristine": 1.0}
+    assert card["compact"]["thresholds"] == [0.9] * 7
+    assert (tmp_path / "weights" / "compact.keras").read_bytes() == b"robust"

@@ -159,6 +159,13 @@ def test_wrong_input(images, labels, message, tmp_path):
         train(compact_network(), images, labels, epochs=1, batch_size=2, learning_rate=1e-3, seed=0, folder=tmp_path)
 
 
+def test_saved_network_answers_the_same(images, tmp_path):
+    model = compact_network(seed=3, n_classes=8, square_root=True)
+    networks.save(model, tmp_path / "network.keras")
+    again = networks.load(tmp_path / "network.keras")
+    np.testing.assert_array_equal(networks.predict(again, images), networks.predict(model, images))
+
+
 def test_mirror_images_are_four_and_mirror_each_other(images):
     copies = networks.mirror_images(images)
     assert copies.shape == (4, *images.shape)

@@ -10,13 +10,15 @@ import jupytext
 import nbformat
 import pytest
 import yaml
+from jupytext.config import load_jupytext_configuration_file
 
-from xtalsight.pairing import paired
+from xtalsight.pairing import paired, repository
 from xtalsight.profiles import PROFILES, root
 from xtalsight.report import fill_numbers
 from xtalsight.store import load_json
 
 SCRIPTS = sorted((root() / "notebooks").glob("[0-9]*.py"))
+NAMES = [script.stem for script in SCRIPTS]
 SMOKE = root() / "build" / "smoke"
 each_script = pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: p.stem)
 
@@ -54,10 +56,11 @@ def test_make_has_nothing_to_do_a_second_time(smoke):
 @pytest.mark.parametrize(
     "changed, rerun",
     [
-        ("01_crystal_structures", [script.stem for script in SCRIPTS]),
-        ("02_diffraction_fingerprints", [script.stem for script in SCRIPTS if script.stem[:2] != "01"]),
+        ("01_crystal_structures", NAMES),
+        ("02_diffraction_fingerprints", NAMES[1:]),
         ("03_published_dataset", ["03_published_dataset", "99_report"]),
-        ("04_cnn_training", ["04_cnn_training", "05_attentive_response_maps", "07_robustness", "99_report"]),
+        ("04_cnn_training", [n for n in NAMES if n[:2] in ("04", "05", "07", "09", "10", "99")]),
+        ("07_robustness", ["07_robustness", "09_classify_your_crystal", "10_explore_by_hand", "99_report"]),
         ("05_attentive_response_maps", ["05_attentive_response_maps", "99_report"]),
         ("99_report", ["99_report"]),
     ],
@@ -79,7 +82,9 @@ def test_small_run_gets_the_physics_right(smoke):
 @each_script
 def test_script_and_notebook_agree(script):
     results = load_json(root() / "figures" / "results.json")
-    assert script.with_suffix(".ipynb").read_text() == paired(script.read_text(), results), "run `make sync`"
+    assert script.with_suffix(".ipynb").read_text() == paired(script.read_text(), results, repository()), (
+        "run `make sync`"
+    )
 
 
 @each_script
@@ -95,9 +100,75 @@ def test_text_of_an_executed_notebook_has_the_numbers_of_its_run(script, smoke):
 
 
 @each_script
+def test_every_notebook_has_the_same_cell_for_colab(script):
+    notebook = jupytext.read(script)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert cells[0].metadata["tags"] == ["colab"]
+    assert cells[0].source == colab_cell()
+    assert notebook.cells.index(cells[0]) == 1, "right after the title"
+
+
+def colab_cell():
+    (cell,) = [c for c in jupytext.read(SCRIPTS[0]).cells if "colab" in c.metadata.get("tags", [])]
+    return cell.source
+
+
+def test_the_cell_does_nothing_outside_colab(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COLAB_RELEASE_TAG", raising=False)
+    exec(colab_cell(), {})  # noqa: S102
+    assert not list(tmp_path.iterdir())
+
+
+def test_in_colab_the_study_is_fetched_and_installed_beside_what_is_there(tmp_path, monkeypatch):
+    """With a pip that only writes down what it is asked for."""
+    stub = tmp_path / "bin" / "pip"
+    stub.parent.mkdir()
+    stub.write_text(
+        f"""#!/bin/sh
+if [ "$1" = list ]; then printf 'numpy==2.0.2\\ntensorflow==2.19.0\\nnumpy-financial==1.0\\n'; exit; fi
+echo "$@" > {tmp_path}/asked; cp "$4" {tmp_path}/held
+"""
+    )
+    stub.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{stub.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "release")
+    repository = tmp_path / "repository"
+    subprocess.run(["git", "init", "--quiet", repository], check=True)
+    shutil.copytree(root() / "notebooks", repository / "notebooks", ignore=shutil.ignore_patterns(".*"))
+    git = ["git", "-C", repository, "-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run([*git, "add", "."], check=True)
+    subprocess.run([*git, "commit", "--quiet", "-m", "all"], check=True)
+    (tmp_path / "content").mkdir()
+    monkeypatch.chdir(tmp_path / "content")
+    notebook = nbformat.reads(paired(SCRIPTS[0].read_text(), {}, f"file://{repository}"), 4)
+    (cell,) = [cell for cell in notebook.cells if "colab" in cell.metadata.get("tags", [])]
+    for start in ("content", "content", "content/xtalsight/notebooks"):  # kernel restarted; cell run twice
+        os.chdir(tmp_path / start)
+        exec(cell.source, {})  # noqa: S102
+        assert os.getcwd() == str(tmp_path / "content" / "xtalsight" / "notebooks")
+    assert "..[notebooks]" in (tmp_path / "asked").read_text()
+    assert (tmp_path / "held").read_text().split() == ["numpy==2.0.2", "tensorflow==2.19.0"]
+
+
+@each_script
+def test_solutions_are_folded(script):
+    notebook = nbformat.read(script.with_suffix(".ipynb"), 4)
+    solutions = [cell for cell in notebook.cells if cell.source.startswith("# @title Solution")]
+    for cell in solutions:
+        assert "hide-cell" in cell.metadata.tags
+        assert cell.metadata.jupyter.source_hidden and cell.metadata.cellView == "form"
+    if "## Exercises" in "".join(cell.source for cell in notebook.cells):
+        assert 2 <= len(solutions) <= 3
+    else:
+        assert script.stem.startswith("99")
+
+
+@each_script
 def test_script_survives_the_round_trip(script):
     notebook = nbformat.read(script.with_suffix(".ipynb"), 4)
-    again = fill_numbers(jupytext.writes(notebook, fmt="py:percent"), {}, missing="…")
+    config = load_jupytext_configuration_file(str(root() / "pyproject.toml"))
+    again = fill_numbers(jupytext.writes(notebook, fmt="py:percent", config=config), {}, missing="…")
     assert again.split("# ---\n", 2)[2] == script.read_text().split("# ---\n", 2)[2]
 
 

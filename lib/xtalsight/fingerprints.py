@@ -307,7 +307,8 @@ def _check(atoms):
         raise ValueError(f"{_name(atoms)}: there are no atoms")
     if not np.isfinite(atoms.positions).all() or not np.isfinite(atoms.cell.array).all():
         raise ValueError(f"{_name(atoms)}: positions and cell must be finite numbers")
-    if np.linalg.matrix_rank(atoms.cell.array[atoms.pbc]) < atoms.pbc.sum():
+    periodic = atoms.cell.array[atoms.pbc]
+    if len(periodic) and np.linalg.matrix_rank(periodic) < len(periodic):  # NumPy 2.0 knows no rank of nothing
         raise ValueError(f"{_name(atoms)}: the cell vectors of its periodic axes are zero or lie in one plane or line")
     extent = max(np.ptp(atoms.positions, axis=0).max(), atoms.cell.lengths().max())
     if extent > _LARGEST_EXTENT:
@@ -411,7 +412,9 @@ def combine_patterns(patterns: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.moveaxis(channels / channels.max(), 0, -1))
 
 
-def reflections(cell: Atoms, extent: float, geometry: DiffractionGeometry = DiffractionGeometry()) -> pd.DataFrame:
+def reflections(
+    cell: Atoms, extent: float, geometry: DiffractionGeometry = DiffractionGeometry(), scale: float | None = None
+) -> pd.DataFrame:
     """Predict where the Bragg reflections of a crystal lie in its fingerprint.
 
     A reciprocal lattice vector g = h b1 + k b2 + l b3 with structure factor F_hkl = sum_j f_j(|g|) exp(-2 pi i (h x_j + k y_j +
@@ -423,8 +426,10 @@ def reflections(cell: Atoms, extent: float, geometry: DiffractionGeometry = Diff
     cell : Atoms
         Periodic cell in the orientation of the fingerprint, e.g. from `xtalsight.crystals.conventional_cell`.
     extent : float
-        Edge of the cluster in units of the mean nearest-neighbour distance.
+        Edge of the cluster in units of the scale.
     geometry : DiffractionGeometry
+    scale : float, optional
+        `length_scale` of the cluster, angstrom; without it, the mean nearest-neighbour distance of the cell.
 
     Returns
     -------
@@ -437,18 +442,20 @@ def reflections(cell: Atoms, extent: float, geometry: DiffractionGeometry = Diff
     Raises
     ------
     ValueError
-        The extent is not positive and finite, the scale is not the nearest-neighbour distance, the cell is not periodic in
-        three directions, or as `diffraction_patterns`.
+        The extent or the scale is not positive and finite, the scale is that of a powder pattern and not given, the cell is
+        not periodic in three directions, or as `diffraction_patterns`.
     """
     if not 0 < extent < np.inf:
         raise ValueError(f"{extent=} must be positive and finite")
-    if geometry.scale != "nearest_neighbour":
+    if scale is not None and not 0 < scale < np.inf:
+        raise ValueError(f"{scale=} must be positive and finite")
+    if scale is None and geometry.scale != "nearest_neighbour":
         raise ValueError(
             f"{geometry.scale=}: the scale of a powder pattern is that of the cluster, which is not known here"
         )
     if not cell.pbc.all():
         raise ValueError(f"{_name(cell)}: only a crystal, periodic in three directions, has reflections")
-    scale = length_scale(cell)
+    scale = length_scale(cell) if scale is None else scale
     reciprocal = cell.cell.reciprocal().array * scale  # rows, 1/angstrom
     s_max = np.linalg.norm(geometry.scattering_vectors[geometry.ring], axis=-1).max() + 1 / extent
     # |h| = |g . a1| is at most |g| times the edge a1 of the scaled cell.

@@ -305,6 +305,19 @@ def predict(model: keras.Model, images: np.ndarray, mirrored: bool = False) -> n
     return np.concatenate([model.predict_on_batch(batch) for batch in batches])
 
 
+def save(model: keras.Model, path):
+    """Save layers and weights of a network, without what only training needs: a third of the size."""
+    plain = keras.models.clone_model(model)
+    plain.set_weights(model.get_weights())
+    with replacing(path) as temporary:
+        plain.save(temporary)
+
+
+def load(path) -> keras.Model:
+    """Load a network that `save` wrote; it is not compiled."""
+    return keras.models.load_model(path, compile=False)
+
+
 def mirror_images(images: np.ndarray) -> np.ndarray:
     """Return fingerprints (n, 64, 64, 3) as they are, with x reversed, with y reversed, and with both: (4, n, 64, 64, 3).
 

@@ -1,11 +1,12 @@
 """Pair every script with a notebook without outputs: ``python -m xtalsight.pairing [--check]``.
 
 The script is the source. The notebook beside it is what Colab and GitHub open; the numbers in its text are those of
-``figures/results.json``.
+``figures/results.json``, the address in its first cell of code is that of ``pyproject.toml``.
 """
 
 import argparse
 import sys
+import tomllib
 
 import jupytext
 import nbformat
@@ -15,12 +16,25 @@ from xtalsight.report import fill_numbers
 from xtalsight.store import load_json, replacing
 
 
-def paired(script: str, results: dict) -> str:
-    """Return the text of the notebook for the text of a jupytext script, the same for the same script and results."""
+def repository() -> str:
+    """Return the address of the public repository, a setting in pyproject.toml; empty if it is not known."""
+    return tomllib.loads((root() / "pyproject.toml").read_text())["tool"]["xtalsight"]["repository"]
+
+
+def paired(script: str, results: dict, address: str) -> str:
+    """Return the text of the notebook for the text of a jupytext script, the same for the same input.
+
+    `address` is where Colab fetches the study from. Cells with the tag ``hide-cell``, solutions, are shown folded, in JupyterLab and in
+    Colab.
+    """
     notebook = jupytext.reads(fill_numbers(script, results, missing="…"), fmt="py:percent")
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number:03d}"  # jupytext's are random
+        if "colab" in cell.metadata.get("tags", []):
+            cell.source = cell.source.replace('REPOSITORY = "…"', f'REPOSITORY = "{address or "…"}"')
+        if "hide-cell" in cell.metadata.get("tags", []):
+            cell.metadata |= {"jupyter": {"source_hidden": True}, "cellView": "form"}
     return nbformat.writes(notebook) + "\n"
 
 
@@ -30,7 +44,7 @@ def pair(check: bool = False) -> list[str]:
     results = load_json(results_file) if results_file.exists() else {}
     stale = []
     for script in sorted((root() / "notebooks").glob("[0-9]*.py")):
-        notebook, content = script.with_suffix(".ipynb"), paired(script.read_text(), results)
+        notebook, content = script.with_suffix(".ipynb"), paired(script.read_text(), results, repository())
         if not notebook.exists() or notebook.read_text() != content:
             stale.append(notebook.name)
             if not check:

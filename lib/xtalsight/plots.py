@@ -3,6 +3,8 @@
 This is the only module that imports matplotlib. Fonts and sizes come from ``notebooks/matplotlibrc``.
 """
 
+import io
+
 import numpy as np
 from ase import Atoms
 from ase.data.colors import jmol_colors
@@ -11,7 +13,11 @@ from ase.visualize.plot import plot_atoms
 from matplotlib import colormaps
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
 from matplotlib.colors import PowerNorm, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.image import imsave
 from matplotlib.patches import Arc, Circle, FancyArrowPatch, PathPatch, Polygon, Rectangle
 from matplotlib.path import Path
 from matplotlib.ticker import MaxNLocator
@@ -26,6 +32,7 @@ CLASS_COLORS = tuple(colormaps["tab10"].colors[: len(CLASSES)])
 
 # For what is not a class: none of the seven colours.
 _DARK, _LIGHT = "#2b4a6f", "#e3b23c"
+_GOLD = "#8f6a0c"  # _LIGHT, dark enough for text
 
 
 def _axes(ax, figsize):
@@ -397,3 +404,136 @@ def draw_confusion(matrix: np.ndarray, ax: Axes | None = None) -> Axes:
     ax.tick_params(length=0)
     plt.setp(ax.get_xticklabels(), rotation=45, ha="right", rotation_mode="anchor")
     return ax
+
+
+def draw_exploration(figure, thresholds, **shown):
+    """Draw one crystal, what two networks see of it and what they answer.
+
+    Parameters
+    ----------
+    figure : Figure or SubFigure
+        Empty; 9 by 2.5 inches suit it, or larger in proportion.
+    thresholds : sequence of 7 float
+        Probability of each class below which that answer of the compact network is refused; short lines.
+    **shown
+        ``atoms``; ``label``, an index into `CLASSES`; ``nearest``, the neighbour distance of the undamaged crystal,
+        angstrom; ``images``, the fingerprints (64, 64, 3) of the compact network and of the paper's; ``probabilities`` of
+        both, (8,), "none of the seven" the last, and (7,); ``accepted``, whether the compact network answers; ``title``, one or two lines; ``message``, empty or what to say
+        where there are no images and no probabilities.
+
+    Returns
+    -------
+    Figure or SubFigure
+    """
+    fill, _ = _exploration(figure, thresholds)
+    fill(**shown)
+    return figure
+
+
+def exploration_painter(thresholds):
+    """Return a function that draws as `draw_exploration` with the same ``**shown``, but quickly, and returns PNG bytes.
+
+    It has one figure, of which pyplot knows nothing. What stays is drawn once and kept as pixels; each call draws what
+    moves.
+    """
+    figure = Figure(figsize=(11, 3.05), dpi=100, layout="none")
+    canvas = FigureCanvasAgg(figure)
+    fill, moving = _exploration(figure, thresholds)
+    for artist in moving:
+        artist.set_animated(True)  # left out by `draw`
+    canvas.draw()
+    background = canvas.copy_from_bbox(figure.bbox)
+
+    def paint(**shown) -> bytes:
+        fill(**shown)
+        canvas.restore_region(background)
+        for artist in moving:
+            figure.draw_artist(artist)
+        buffer = io.BytesIO()
+        imsave(buffer, np.asarray(canvas.buffer_rgba())[..., :3], format="png", pil_kwargs={"compress_level": 1})
+        return buffer.getvalue()
+
+    return paint
+
+
+def _exploration(figure, thresholds):
+    """Prepare the figure; return what fills it and the artists that this changes, those in front last."""
+    fill_crystal, discs = _crystal_panel(figure.add_axes((0.0, 0.0, 0.28, 0.84)))
+    fill_answers, bars = _answer_panel(figure.add_axes((0.83, 0.14, 0.15, 0.68)), thresholds)
+    pictures = []
+    for left, color, who in ((0.29, _DARK, "compact"), (0.535, _GOLD, "paper's")):
+        ax = draw_fingerprint(np.zeros((64, 64, 3)), figure.add_axes((left, 0.02, 0.235, 0.86)))
+        ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
+        ax.set_title(f"the {who} network sees", color=color)
+        pictures.append(ax.images[0])
+    note = figure.text(0.53, 0.45, "", ha="center", va="center", color="white", backgroundcolor="black")
+
+    def fill(atoms, label, nearest, images, probabilities, accepted, title, message):
+        fill_crystal(atoms, label, nearest, title)
+        for picture, image in zip(pictures, np.zeros((2, 1, 1, 3)) if message else images, strict=True):
+            picture.set_data(image**0.25)  # brightened as by `draw_fingerprint`
+        fill_answers(label, None if message else probabilities, accepted)
+        note.set_text(message)
+
+    return fill, [*discs, *pictures, *bars, note]
+
+
+def _crystal_panel(ax):
+    """Prepare a supercell in its frame, seen as by `draw_crystal`."""
+    view = rotate("-90x,-7y,5x")
+    edges = [(i, i | bit) for i in range(8) for bit in (1, 2, 4) if not i & bit]
+    ax.set(xlim=(-1, 1), ylim=(-1, 1), aspect="equal")
+    ax.set_axis_off()
+    frame = ax.add_collection(LineCollection([], colors="0.6", linewidths=0.7))
+    discs = ax.scatter([], [], edgecolors="0.2", linewidths=0.4, clip_on=False)
+    heading = ax.text(0, 1.02, "", ha="center", va="bottom")
+
+    def fill(atoms, label, nearest, title):
+        corners = np.array(list(np.ndindex(2, 2, 2))) @ atoms.cell.array
+        positions, corners = ((x - corners.mean(axis=0)) @ view for x in (atoms.positions, corners))
+        half = 1.1 * np.abs(corners[:, :2]).max()
+        frame.set_segments(corners[edges][..., :2] / half)
+        positions = positions[np.argsort(positions[:, 2])]  # what is in front is drawn last
+        behind, in_front = corners[:, 2].min(), corners[:, 2].max()
+        paleness = np.clip(0.75 * (in_front - positions[:, 2:]) / (in_front - behind), 0, 0.85)
+        discs.set_offsets(positions[:, :2] / half)
+        discs.set_facecolors(paleness + (1 - paleness) * np.array(CLASS_COLORS[label]))
+        width, height = ax.get_position().size * ax.figure.bbox.size * 72 / ax.figure.dpi  # points, of two units
+        discs.set_sizes([(0.5 * nearest / half * min(width, height) / 2) ** 2])
+        heading.set(text=title, color=CLASS_COLORS[label])
+
+    return fill, [frame, discs, heading]
+
+
+def _answer_panel(ax, thresholds):
+    """Prepare the bars of two networks' probabilities, and their answers in words."""
+    names = (*CLASSES, "none")
+    rows = np.arange(len(names))
+    truth = ax.axhspan(-0.5, 0.5, xmin=-0.4, lw=0, alpha=0.15, clip_on=False)
+    groups = [
+        ax.barh(rows - 0.2, np.zeros(len(names)), 0.36, color=_DARK),
+        ax.barh(rows[:-1] + 0.2, np.zeros(len(CLASSES)), 0.36, color=_LIGHT),
+    ]
+    least = ax.vlines(thresholds, rows[:-1] - 0.45, rows[:-1] + 0.05, color="black", lw=1)
+    ax.set(xlim=(0, 1), ylim=(len(names) - 0.5, -0.5), xticks=(0, 0.5, 1), yticks=rows, yticklabels=names)
+    ax.set_xlabel("probability", labelpad=0)
+    ax.tick_params(axis="y", length=0)
+    for name, color in zip(ax.get_yticklabels(), CLASS_COLORS, strict=False):  # "none" stays black
+        name.set_color(color)
+    lines = [
+        ax.text(1, above, "", color=color, ha="right", va="bottom", transform=ax.transAxes)
+        for above, color in ((1.12, _DARK), (1.01, _GOLD))
+    ]
+
+    def fill(label, probabilities, accepted):
+        truth.set(y=label - 0.5, facecolor=CLASS_COLORS[label])
+        values = probabilities or (np.zeros(len(names)), np.zeros(len(CLASSES)))
+        whose = (("compact", accepted), ("paper's", True))
+        for bars, line, value, (who, answers) in zip(groups, lines, values, whose, strict=True):
+            for bar, width in zip(bars, value, strict=True):
+                bar.set_width(width)
+            best = int(np.argmax(value[: len(CLASSES)]))
+            answer = f"{CLASSES[best]}, {value[best]:.0%}" if answers else "none of the seven"
+            line.set_text(f"{who}: {answer}" if probabilities else "")
+
+    return fill, [truth, *groups[0], *groups[1], least, *lines]

@@ -4,6 +4,8 @@ A profile is a scale at which the study runs. The notebooks themselves hold the 
 ``notebooks/profiles.yaml`` holds what ``full`` (the paper's scale) changes.
 """
 
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +69,21 @@ class Run:
     def path(self, name: str) -> Path:
         """Return the path of an artefact that notebooks hand on; later notebooks read it by the same name."""
         return self.folder / "artefacts" / name
+
+    def needs(self, notebook: str):
+        """Run an earlier notebook now, and what that one needs, if it has not been run in this profile.
+
+        `make` has done so; in Colab or JupyterLab a notebook may be the first that is opened.
+
+        Raises
+        ------
+        subprocess.CalledProcessError
+            The earlier notebook failed; its own error is printed.
+        """
+        if not (self.folder / "results" / f"{notebook}.json").exists():
+            print(f"{self.notebook} needs what {notebook} makes, which has not been run: it is run now.", flush=True)
+            script = root() / "notebooks" / f"{notebook}.py"
+            subprocess.run([sys.executable, "-m", "xtalsight.run", script, "--profile", self.profile], check=True)
 
     def save_results(self, results: dict):
         """Write the numbers of this notebook, a flat ``{"section.name": number}``; what is not finite becomes None."""

@@ -4,11 +4,13 @@ import ast
 import hashlib
 import re
 import shutil
+import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import jupytext
 
+from xtalsight.crystals import CLASSES
 from xtalsight.profiles import parameters, root
 from xtalsight.store import load_json, replacing, save_json
 
@@ -87,7 +89,7 @@ def publish(folder: Path, target: Path, profile: str, results: dict):
     """Copy figures and tables of a profile to `target`, with ``results.json`` and ``manifest.json``.
 
     The manifest names for each figure and table the notebook that made it and its checksum, for each notebook the checksum
-    of its script and its parameters, and the versions of the libraries. Figures and tables in `target` that no notebook makes
+    of its script and its parameters, the checksums of the networks in the package, and the versions of the libraries. Figures and tables in `target` that no notebook makes
     any more are removed.
     """
     # A run that was killed can leave a hidden folder beside the finished files.
@@ -107,9 +109,68 @@ def publish(folder: Path, target: Path, profile: str, results: dict):
             name: {"sha256": _sha256(_script(name)), "parameters": _parameters(name, profile)} for name in notebooks
         },
         "files": {file.name: {"notebook": file.parent.name, "sha256": _sha256(file)} for file in files},
+        "weights": {file.name: _sha256(file) for file in sorted((Path(__file__).parent / "weights").iterdir())},
     }
     save_json(target / "manifest.json", manifest)
     save_json(target / "results.json", results)
+
+
+def publish_weights(folder: Path, target: Path, results: dict):
+    """Copy the trained networks that `xtalsight.classify` uses to `target`, with ``model_card.json``.
+
+    The card says for each network what it looks at, what it was trained on, when it refuses and how often it is right
+    (the numbers of `results`), and for both the commit of the code that trained them.
+    """
+    verdict = load_json(Path(folder, "artefacts", "robust.json"))
+
+    def accuracies(prefix):
+        found = {key.removeprefix(prefix): value for key, value in results.items() if key.startswith(prefix)}
+        return {key.removesuffix(".accuracy"): found[key] for key in found if key.endswith(".accuracy")}
+
+    card = {
+        "commit": _commit(),
+        "data": "crystals generated from AFLOW prototypes; no published array and no measured structure",
+        "compact": {
+            "made_by": "07_robustness",
+            "input": "fingerprint (64, 64, 3) scaled by the first peak of the powder pattern; mean over four mirror images",
+            "classes": [*CLASSES, "none"],
+            "trained_on": "crystals damaged in two ways each, some perfect, random crystals of other space groups, random points",
+            "structures": results["robust.compact.structures"],
+            "elements_not_trained_on": verdict["unseen"],
+            "thresholds": verdict["thresholds"],
+            "error_rate": verdict["error_rate"],
+            "parameters": results["robust.compact.parameters"],
+            "accuracy": accuracies("robust.compact."),
+            "strangers_refused": results["verdict.refused.all"],
+            "crystals_refused": results["verdict.refused.crystals"],
+        },
+        "table_1": {
+            "made_by": "04_cnn_training",
+            "input": "fingerprint (64, 64, 3) scaled by the mean distance to the nearest neighbour",
+            "classes": [*CLASSES],
+            "trained_on": "pristine crystals, all but a random twentieth",
+            "parameters": results["cnn.table_1.parameters"],
+            "accuracy": accuracies("cnn.table_1.random."),
+        },
+    }
+    for source, name in (("robust", "compact"), ("table_1", "table_1")):
+        with replacing(target / f"{name}.keras") as temporary:
+            shutil.copyfile(Path(folder, "artefacts", f"{source}.keras"), temporary)
+    save_json(target / "model_card.json", card)
+
+
+def _commit():
+    """Commit of the code, marked if a script or module differs from it; None where there is no git."""
+
+    def git(*arguments):
+        return subprocess.run(
+            ["git", *arguments], cwd=root(), check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--", "*.py") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def _notebooks():

@@ -104,6 +104,12 @@ def attentive_response_maps(
     return np.concatenate(maps), np.concatenate(filters)
 
 
+def visible(response_map: np.ndarray) -> np.ndarray:
+    """Return the positive part of a response map, divided by its brightest pixel, so that it can be drawn."""
+    positive = np.maximum(response_map, 0)
+    return positive / max(positive.max(), np.finfo(np.float32).tiny)
+
+
 _BATCH = 32
 
 
