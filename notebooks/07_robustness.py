@@ -607,8 +607,9 @@ price.rename(index=dict(enumerate(CLASSES))).round(4)
 
 # %% [markdown]
 # *Fraction of other true crystals that are refused.* With one threshold up to <!--=verdict.one_for_all.most:.1%-->…<!--/--> of a class pay for
-# the others; with a threshold each, <!--=verdict.refused.class.most:.1%-->…<!--/--> of the class that pays most. The network and its thresholds are
-# handed on, for crystals that somebody brings along.
+# the others; with a threshold each, <!--=verdict.refused.class.most:.1%-->…<!--/--> of the class that pays most: a threshold from
+# few structures is rough, and the promise is one about the average. The network and its thresholds are handed on, for crystals that
+# somebody brings along.
 
 # %%
 networks.save(compact, run.path("robust.keras"))
@@ -726,6 +727,8 @@ for i, probabilities in enumerate(answers_to.values()):
     ax.plot(values, i + jitter, ".", ms=3, alpha=0.5, color="tab:red" if i else "black")
 ax.axvspan(thresholds.min(), thresholds.max(), color="0.85", lw=0)
 ax.set_xscale("logit")
+ax.set_xticks([1e-6, 1e-4, 1e-2, 0.5, 1 - 1e-2, 1 - 1e-4, 1 - 1e-6])
+ax.minorticks_off()
 ax.set_yticks(range(len(answers_to)), answers_to)
 ax.set_xlabel("largest probability of the seven classes")
 ax.invert_yaxis()
@@ -947,7 +950,7 @@ pd.DataFrame(relative, index=["peak", "brightest grain"]).rename_axis(columns="c
 #
 # ### Exercise 3: Can the verdict be bought?
 #
-# The control lets many strangers pass. Let both networks refuse more true crystals, 10 %, 20 % or 30 %. **Predict:** how
+# The control lets more strangers pass. Let both networks refuse more true crystals, 10 %, 20 % or 30 %. **Predict:** how
 # many strangers does either of them refuse then? Hint: `classify.refusal_thresholds` with the probabilities of
 # `calibration`; `pictures_of(strange)` are strangers.
 
@@ -968,10 +971,10 @@ pd.DataFrame(bought).T.rename_axis(["network", "rate"]).style.format("{:.1%}")
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Of the crystals, either network refuses about what the rate says: that is all that calibration promises, and it holds for any network.
-# What the price buys depends on the network. Some strangers look to the control more like one of the seven than most true crystals
-# do, so that no threshold at a bearable price lies between. With "none" among the answers the lowest price is enough, and to pay
-# more buys next to nothing. (In a small run, which has learned from few counterexamples, more strangers pass.)
+# Of the crystals, either network refuses about what the rate says, or less, where many probabilities are one to the last digit: that
+# is all that calibration promises, and it holds for any network. What the price buys depends on the network. To the control some
+# strangers look as much like one of the seven as true crystals do, and to be rid of these it has to refuse many crystals, too. With "none"
+# among the answers the lowest price is nearly enough. (In a small run, which has learned from few counterexamples, more strangers pass.)
 #
 # </details>
 
