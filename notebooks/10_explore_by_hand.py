@@ -15,7 +15,7 @@
 # **Result:** from a setting to the finished picture it takes <!--=explore.update.seconds:.2f-->…<!--/--> s, so that one
 # can watch a crystal fall apart. Displaced by <!--=explore.displacement:.0f-->…<!--/--> % of the neighbour distance, a
 # bcc crystal is still bcc to the network trained on damaged crystals
-# (probability <!--=explore.displaced.compact:.0%-->…<!--/-->), no more to the network of the paper
+# (probability <!--=explore.displaced.compact:.1%-->…<!--/-->), no more to the network of the paper
 # (<!--=explore.displaced.paper:.0%-->…<!--/-->).
 #
 # ![Four crystals, looked at by two networks](../figures/fig_13_explore.png)
@@ -41,7 +41,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from xtalsight import explore
+from xtalsight import classify, explore
 from xtalsight.crystals import CLASSES
 from xtalsight.explore import Settings
 from xtalsight.profiles import Run
@@ -106,14 +106,16 @@ results = {"explore.vacancies": vacancies, "explore.displacement": displacement,
 for name, settings in examples.items():
     for network, probabilities in zip(("compact", "paper"), explore.look(settings).probabilities):
         results[f"explore.{name}.{network}"] = float(probabilities[CLASSES.index("bcc")])
+results["explore.bcc.threshold"] = classify.load_network()[1]["thresholds"][CLASSES.index("bcc")]
 results["explore.turned.none"] = float(explore.look(examples["turned"]).probabilities[0][-1])
 results
 
 # %% [markdown]
-# Half the atoms can go, and both networks say bcc (<!--=explore.vacancies.compact:.0%-->…<!--/-->
-# and <!--=explore.vacancies.paper:.0%-->…<!--/-->): the peaks stay where they are, above a background. Under
-# displacements the peaks fade, but to the compact network they stay (<!--=explore.displaced.compact:.0%-->…<!--/--> for
-# bcc). The paper's ruler, the mean distance to the nearest neighbour, shrinks, and the picture with it: peaks move
+# Half the atoms can go, and both networks say bcc (<!--=explore.vacancies.compact:.1%-->…<!--/-->
+# and <!--=explore.vacancies.paper:.1%-->…<!--/-->): the peaks stay where they are, above a background. Under
+# displacements the peaks fade, but to the compact network they stay (<!--=explore.displaced.compact:.2%-->…<!--/--> for
+# bcc; before it answers, <!--=explore.bcc.threshold:.2%-->…<!--/--> are asked for, a price set on crystals displaced by
+# less). The paper's ruler, the mean distance to the nearest neighbour, shrinks, and the picture with it: peaks move
 # inwards, where those of another crystal would be, and <!--=explore.displaced.paper:.0%-->…<!--/--> for bcc is what
 # remains. The turned crystal is as perfect as the first one, and neither network knows it: bcc
 # gets <!--=explore.turned.compact:.0%-->…<!--/--> and <!--=explore.turned.paper:.0%-->…<!--/-->, since all that they
