@@ -205,15 +205,19 @@ print(f"{finished.stderr}exit status {finished.returncode}")
 
 # %%
 answers = pd.DataFrame([json.loads(line) for line in finished.stdout.splitlines()])
-answers["notes"] = answers.notes.map("; ".join)
-columns = ["file", "verdict", "class", "probability", "spacegroup", "n_atoms", "notes"]
+columns = ["file", "verdict", "class", "probability", "spacegroup", "n_atoms"]
 answers.astype({"spacegroup": "Int64"})[columns].style.hide(axis="index")
+
+# %%
+for row in answers.itertuples():
+    print(f"{row.file}: {'; '.join(row.notes)}")
 
 # %% [markdown]
 # All <!--=classify.examples-->…<!--/--> took <!--=classify.examples.seconds:.0f-->…<!--/--> s. Salt and blende
 # are judged by the places of their atoms, whatever sits there: those of rock salt are simple cubic, those of zinc blende diamond;
 # the space group beside the answer tells the compound. The crystal without two fifths of its atoms has no symmetry, for spglib, and
-# is named all the same. A slab of eight layers is no crystal to the network, nor is a molecule.
+# is named all the same. Of a slab the vacuum is left out; eight layers, in the standard orientation, are nearly a crystal. A molecule of
+# twelve atoms is too small for an answer.
 
 # %%
 figure = draw(damaged)
