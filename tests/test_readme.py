@@ -18,6 +18,10 @@ ADDRESSES = ("https://doi.org/", "https://www.ovito.org", "https://gitlab.com/as
 @pytest.mark.parametrize("file", TEXTS, ids=lambda file: file.name)
 def test_no_link_is_dead(file):
     text = file.read_text()
+    if file.suffix == ".py":
+        text = "\n".join(
+            cell.source for cell in jupytext.reads(text, fmt="py:percent").cells if cell.cell_type == "markdown"
+        )
     for link in LINK.findall(text):
         if link.startswith("http"):
             assert link.startswith(ADDRESSES), f"{link} is not among the addresses that are known to be real"
