@@ -195,13 +195,14 @@ def prepare(atoms: Atoms) -> Prepared:
         notes.append(f"no search for symmetry among {len(atoms)} atoms")
     elif structure.pbc.all():
         try:
-            group = space_group(Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True), _SYMPREC)
-            cell = conventional_cell(structure, _SYMPREC)
             of_places = space_group(structure, _SYMPREC)
+            alike = (structure.numbers == atoms.numbers).all()
+            group = of_places if alike else space_group(atoms, _SYMPREC)
         except ValueError:
             notes.append("spglib finds no symmetry")
         else:
             if of_places in CLASS_OF_SPACE_GROUP or len(structure) < SMALLEST:
+                cell = conventional_cell(structure, _SYMPREC)
                 replicas = supercell_replicas(cell)
                 notes.append(f"standard cell of {_count(cell)}, repeated {'×'.join(map(str, replicas))}")
                 if of_places not in CLASS_OF_SPACE_GROUP:

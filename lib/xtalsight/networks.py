@@ -307,9 +307,8 @@ def predict(model: keras.Model, images: np.ndarray, mirrored: bool = False) -> n
 
 def save(model: keras.Model, path):
     """Save layers and weights of a network, without what only training needs: a third of the size."""
-    plain = keras.Model.from_config(
-        model.get_config()
-    )  # a clone would be compiled, too, and keep the optimizer's moments
+    # Not a clone: that is compiled like the model, and keeps the optimizer's moments.
+    plain = keras.Model.from_config(model.get_config())
     plain.set_weights(model.get_weights())
     with replacing(path) as temporary:
         plain.save(temporary)

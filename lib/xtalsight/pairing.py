@@ -24,8 +24,8 @@ def repository() -> str:
 def paired(script: str, results: dict, address: str) -> str:
     """Return the text of the notebook for the text of a jupytext script, the same for the same input.
 
-    `address` is where Colab fetches the study from. Cells with the tag ``hide-cell``, solutions, are shown folded, in JupyterLab and in
-    Colab.
+    `address` is where Colab fetches the study from. Cells with the tag ``hide-cell``, solutions, are shown folded, in
+    JupyterLab and in Colab.
     """
     notebook = jupytext.reads(fill_numbers(script, results, missing="…"), fmt="py:percent")
     notebook.nbformat, notebook.nbformat_minor = 4, 5

@@ -89,8 +89,8 @@ def publish(folder: Path, target: Path, profile: str, results: dict):
     """Copy figures and tables of a profile to `target`, with ``results.json`` and ``manifest.json``.
 
     The manifest names for each figure and table the notebook that made it and its checksum, for each notebook the checksum
-    of its script and its parameters, the checksums of the networks in the package, and the versions of the libraries. Figures and tables in `target` that no notebook makes
-    any more are removed.
+    of its script and its parameters, the checksums of the networks in the package, and the versions of the libraries.
+    Figures and tables in `target` that no notebook makes any more are removed.
     """
     # A run that was killed can leave a hidden folder beside the finished files.
     files = sorted(file for kind in ("fig", "table") for file in Path(folder, "figures").glob(f"*/{kind}_*.*"))
