@@ -46,7 +46,8 @@ $(BUILD)/%.ipynb: notebooks/%.py $(COMMON)
 $(BUILD)/02_diffraction_fingerprints.ipynb: $(BUILD)/01_crystal_structures.ipynb $(wildcard tests/reference/*)
 $(filter $(addprefix $(BUILD)/,03% 04% 05% 06% 07%),$(EXECUTED)): $(BUILD)/02_diffraction_fingerprints.ipynb
 $(BUILD)/05_attentive_response_maps.ipynb $(BUILD)/07_robustness.ipynb: $(BUILD)/04_cnn_training.ipynb
-$(BUILD)/09_classify_your_crystal.ipynb $(BUILD)/10_explore_by_hand.ipynb: $(BUILD)/07_robustness.ipynb
+$(BUILD)/08_any_orientation.ipynb: $(BUILD)/07_robustness.ipynb
+$(BUILD)/09_classify_your_crystal.ipynb $(BUILD)/10_explore_by_hand.ipynb: $(BUILD)/08_any_orientation.ipynb
 $(filter $(BUILD)/03% $(BUILD)/04% $(BUILD)/06%,$(EXECUTED)): $(wildcard data/published/*.pkl)
 $(BUILD)/99_report.ipynb: $(filter-out $(BUILD)/99%,$(EXECUTED)) README.md
 
@@ -83,20 +84,20 @@ env: $(ENV)
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$python && break; done)
 
-NO_OVITO := OVITO could not be installed: notebook 07 leaves its methods out
+NO_RIVALS := OVITO and freud could not be installed: notebooks 07 and 08 leave their methods out
 
 $(ENV): requirements.txt requirements-rivals.txt
 	@set -e; rm -rf .venv; if command -v uv >/dev/null; then \
 		uv venv --quiet --python "$(or $(PYTHON),>=3.11,<3.14)" .venv; \
 		VIRTUAL_ENV=.venv uv pip install --require-hashes -r requirements.txt; \
 		VIRTUAL_ENV=.venv uv pip install --quiet --no-deps --no-build-isolation -e .; \
-		VIRTUAL_ENV=.venv uv pip install --require-hashes -r requirements-rivals.txt || echo "$(NO_OVITO)"; \
+		VIRTUAL_ENV=.venv uv pip install --require-hashes -r requirements-rivals.txt || echo "$(NO_RIVALS)"; \
 	elif [ -n "$(PYTHON)" ]; then \
 		$(PYTHON) -m venv .venv; \
 		.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt; \
 		.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
 		.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-rivals.txt || \
-			echo "$(NO_OVITO)"; \
+			echo "$(NO_RIVALS)"; \
 	else echo "xtalsight needs Python 3.11, 3.12 or 3.13 (or uv): set PYTHON=/path/to/python" >&2; exit 1; fi
 	@touch $@
 
@@ -104,7 +105,8 @@ UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generat
 
 lock:
 	$(UV_COMPILE) --extra study --extra test pyproject.toml -o requirements.txt
-	sed -n 's/^rivals = \["\(.*\)"\]$$/\1/p' pyproject.toml | $(UV_COMPILE) --constraint requirements.txt - -o requirements-rivals.txt
+	sed -n 's/^rivals = //p' pyproject.toml | grep -o '"[^"]*"' | tr -d '"' | \
+		$(UV_COMPILE) --constraint requirements.txt - -o requirements-rivals.txt
 
 clean:
 	rm -rf build

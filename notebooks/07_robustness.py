@@ -56,10 +56,10 @@ from ase.md.langevin import Langevin
 from ase.optimize import FIRE
 from tqdm import tqdm
 
-from xtalsight import classify, counterexamples, crystals, dataset, networks, report, rivals, store
+from xtalsight import classify, counterexamples, crystals, dataset, networks, rivals, store
 from xtalsight.crystals import CLASSES, PROTOTYPES
 from xtalsight.fingerprints import DiffractionGeometry, fingerprint, length_scale
-from xtalsight.profiles import Run, root
+from xtalsight.profiles import Run
 
 # %% [markdown]
 # ## Parameters
@@ -869,17 +869,6 @@ run.save_results(results)
 # Among <!--=thermal.snapshots-->…<!--/--> snapshots, elements unseen, <!--=thermal.accuracy:.1%-->…<!--/--> are called fcc
 # and <!--=thermal.refused:.1%-->…<!--/--> refused. Near melting, atoms are displaced by <!--=thermal.sigma:.0%-->…<!--/--> of the neighbour
 # distance, where independent displacements do no harm either: that neighbours move together makes nothing worse.
-#
-# ## Networks to take along
-#
-# Two networks travel with the package, so that a structure file can be classified without training anything: the one for damaged crystals,
-# and that of the paper from notebook 04. Only the full profile replaces those in `lib/`.
-
-# %%
-weights = root() / "lib" / "xtalsight" / "weights" if profile == "full" else run.path("weights")
-report.publish_weights(run.folder, weights, report.collect_results(run.folder))
-card = store.load_json(weights / "model_card.json")
-pd.DataFrame({name: card[name] for name in ("compact", "table_1")}).drop("accuracy")
 
 # %% [markdown]
 # ## Exercises
@@ -989,4 +978,4 @@ pd.DataFrame(bought).T.rename_axis(["network", "rate"]).style.format("{:.1%}")
 #   of strangers are refused, without it <!--=verdict.control.all:.1%-->…<!--/-->, at the price of <!--=verdict.error_rate:.0%-->…<!--/--> of
 #   damaged crystals.
 #
-# Next: [09 Which class is my crystal?](09_classify_your_crystal.ipynb) asks the network about crystals that you bring along.
+# Next: [08 What if nobody knows how the crystal stands?](08_any_orientation.ipynb) takes clouds of atoms, turned anyhow.

@@ -19,8 +19,8 @@
 #
 # ![A crystal, its fingerprint, the answers, and what one of the networks looked at](../figures/fig_12_classify.png)
 #
-# **Time:** <!--=time.09_classify_your_crystal.seconds:.0f-->…<!--/--> s on two cores. Nothing is trained: two networks of notebooks 04
-# and 07 travel with the package.
+# **Time:** <!--=time.09_classify_your_crystal.seconds:.0f-->…<!--/--> s on two cores. Nothing is trained: three networks, of notebooks
+# 04, 07 and 08, travel with the package.
 
 # %% tags=["colab"]
 import os
@@ -53,6 +53,7 @@ from xtalsight.crystals import CLASS_OF_SPACE_GROUP, CLASSES
 from xtalsight.fingerprints import fingerprint, length_scale, reflections
 from xtalsight.profiles import Run
 from xtalsight.response_maps import attentive_response_maps, visible
+from xtalsight.spectra import spectrum
 
 # %% [markdown]
 # ## Parameters
@@ -91,8 +92,9 @@ prepared = classify.prepare(atoms)
 prepared.notes
 
 # %% [markdown]
-# The network knows crystals in their standard orientation only. spglib finds the symmetry, and with it the standard cell, which is repeated
-# to some 256 atoms. A crystal with defects has no symmetry left to find: it is taken as it is.
+# spglib finds the symmetry, and with it the standard cell, which is repeated to some 256 atoms: in this orientation the compact network
+# knows the crystal. A crystal with defects has no symmetry left to find: it is taken as it is, and judged by its spectra, which no
+# rotation changes (notebook 08).
 #
 # The answer:
 
@@ -105,8 +107,8 @@ pd.Series(answer).drop("probabilities").to_frame("answer").style
 # ## In pictures
 #
 # From left to right: the standard cell, or the atoms where none is known; the fingerprint, its reflections named if there is a cell;
-# the answers of both networks; and where in the picture the last convolution of the network of the paper responds most, by deconvolution
-# (notebook 05).
+# the spectra; the answers of two networks; and where in the picture the last convolution of the network of the paper responds most, by
+# deconvolution (notebook 05).
 
 
 # %%
@@ -141,22 +143,23 @@ table_1, _ = classify.load_network("table_1")
 
 # %%
 def draw(atoms):
-    """Four pictures of a structure: atoms, fingerprint, answers, response map."""
+    """Five pictures of a structure: atoms, fingerprint, spectra, answers, response map."""
     prepared = classify.prepare(atoms)
     paper_image = fingerprint(prepared.cluster)
     by_network = {
-        "compact": [*classify.classify(atoms)["probabilities"].values()],
+        "compact" if prepared.cell else "by spectra": [*classify.classify(atoms)["probabilities"].values()],
         "of the paper": networks.predict(table_1, paper_image[None])[0],
     }
-    figure, axes = plt.subplots(1, 4, figsize=(10, 2.8))
+    figure, axes = plt.subplots(1, 5, figsize=(12, 2.6), layout="constrained")
     plots.draw_crystal(prepared.cell or prepared.cluster, axes[0], boundary=prepared.cell is not None)
     axes[0].set_axis_off()
     plots.draw_fingerprint(fingerprint(prepared.cluster, classify.GEOMETRY), axes[1])
     if prepared.cell:
         plots.draw_reflections(reflections_of(prepared), axes[1])
-    draw_answers(axes[2], by_network)
-    plots.draw_fingerprint(response_of(table_1, paper_image), axes[3], gamma=0.5)
-    titles = "standard cell" if prepared.cell else "atoms", "fingerprint", "answers", "response map"
+    plots.draw_spectrum(spectrum(prepared.cluster), axes[2])
+    draw_answers(axes[3], by_network)
+    plots.draw_fingerprint(response_of(table_1, paper_image), axes[4], gamma=0.5)
+    titles = "standard cell" if prepared.cell else "atoms", "fingerprint", "spectra", "answers", "response map"
     for ax, title in zip(axes, titles):
         ax.set_title(title)
     return figure
@@ -168,8 +171,9 @@ run.save_figure(figure, "fig_12_classify")
 
 # %% [markdown]
 # *Circles: reflections, computed from the cell; the strongest of each length carry their indices hkl. A compound is drawn as
-# it is judged: by the places of its atoms.* The compact network answers for the command line, because it has learned what damage
-# does and when to say "none"; the network of the paper, trained on perfect crystals, is shown for comparison.
+# it is judged: by the places of its atoms.* The compact network answers for the command line, or where there is no cell the network for
+# spectra, because they have learned what damage does and when to say "none"; the network of the paper, trained on perfect crystals,
+# is shown for comparison.
 #
 # ## Files of every kind
 #
@@ -216,7 +220,7 @@ for row in answers.itertuples():
 # All <!--=classify.examples-->…<!--/--> took <!--=classify.examples.seconds:.0f-->…<!--/--> s. Salt and blende
 # are judged by the places of their atoms, whatever sits there: those of rock salt are simple cubic, those of zinc blende diamond;
 # the space group beside the answer tells the compound. The crystal without two fifths of its atoms has no symmetry, for spglib, and
-# is named all the same. Of a slab the vacuum is left out; eight layers, in the standard orientation, are nearly a crystal. A molecule of
+# is named all the same, by its spectra. Of a slab the vacuum is left out; eight layers are nearly a crystal. A molecule of
 # twelve atoms is too small for an answer.
 
 # %%
@@ -224,8 +228,8 @@ figure = draw(damaged)
 run.save_figure(figure, "fig_12a_damaged")
 
 # %% [markdown]
-# *The tungsten crystal.* The atoms that are missing have left a grain between the peaks; no cell is known, so no reflection is named. The
-# network of the paper has seen perfect crystals only.
+# *The tungsten crystal.* The atoms that are missing have left a grain between the peaks; no cell is known, so no reflection is named, and
+# what is judged are the spectra. The network of the paper has seen perfect crystals only, and this one stands as it needs.
 #
 # ## All elements
 #
@@ -283,8 +287,8 @@ pd.Series(card).drop(["accuracy", "thresholds"]).to_frame("compact").style
 #
 # ### Exercise 1: what does a cell tell that atoms do not?
 #
-# Copper, 256 atoms without damage, without cell, turned by 20°. **Predict:** which class, and with what verdict? And with its
-# cell? (`crystals.rotate`, `atoms.set_cell(None)`, `classify.classify`)
+# Copper, 256 atoms without damage, without cell, turned by 20°. **Predict:** which class, with what verdict, by which of the
+# networks? And with its cell? (`crystals.rotate`, `atoms.set_cell(None)`, `classify.classify`)
 
 # %% tags=["hide-cell"]
 # @title Solution 1
@@ -298,9 +302,9 @@ pd.DataFrame(answers).drop("probabilities").style
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# With its cell, spglib finds the symmetry and the rotation is undone. Without it, the atoms are taken as they stand, and in this
-# orientation the picture is not that of fcc in the standard orientation: what the network then says is worth nothing, unless it
-# refuses. The note says so.
+# With its cell, spglib finds the symmetry and the rotation is undone, for the network that looks at the standard orientation. Without
+# it, the atoms are taken as they stand, and the network for spectra, which no rotation changes, names them. What only the cell tells is
+# the space group: of a compound, it knows which atoms sit where.
 #
 # </details>
 #
@@ -331,7 +335,7 @@ pd.DataFrame(rows)
 #
 # - `python -m xtalsight classify FILE…` names the class of any structure file within seconds, or says "none of the seven";
 #   of <!--=classify.crystals-->…<!--/--> real crystals, <!--=classify.right-->…<!--/--> are named rightly.
-# - Where spglib finds symmetry, the orientation is undone; where it finds none, the crystal must stand in its standard orientation.
+# - Where spglib finds symmetry, the orientation is undone; where it finds none, or there is no cell, spectra that no rotation changes decide.
 # - Of a compound the places count, not the elements; the space group beside the answer tells them apart.
 #
 # Next: [10 Explore by hand](10_explore_by_hand.ipynb) damages a crystal by slider.

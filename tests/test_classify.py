@@ -7,8 +7,9 @@ import sys
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import bulk, fcc100, fcc111, molecule
+from ase.build import bulk, fcc100, fcc111, graphene, molecule
 from ase.collections import dcdft
+from scipy.spatial.transform import Rotation
 
 from xtalsight.classify import (
     LARGEST,
@@ -23,11 +24,14 @@ from xtalsight.classify import (
     refusal_threshold,
     refusal_thresholds,
 )
-from xtalsight.crystals import CLASSES, rotate
+from xtalsight.clouds import SHAPES, build_cloud, cut_cloud
+from xtalsight.crystals import CLASSES, PROTOTYPES, make_recipes, rotate
 from xtalsight.profiles import root
 from xtalsight.report import publish_weights
 from xtalsight.store import load_json, save_json
 
+SEED = 1912
+STANDARD, ANYHOW = "fingerprint in the standard orientation", "spectra, which no rotation changes"
 DISORDERED = """data_alloy
 _cell_length_a 3.75
 _cell_length_b 3.75
@@ -46,6 +50,24 @@ _atom_site_occupancy
 Cu1 Cu 0 0 0 0.5
 Au1 Au 0 0 0 0.5
 """
+
+
+def noted(answer, text):
+    return any(text in note for note in answer["notes"])
+
+
+def ball(crystal, n_atoms, seed=SEED):
+    """A ball of a crystal without cell, turned at random."""
+    rng = np.random.default_rng([seed, n_atoms])
+    angles = Rotation.random(rng=rng).as_euler("xyz", degrees=True)
+    return cut_cloud(rotate(crystal, angles), n_atoms, "sphere", rng)
+
+
+def moved(atoms, x):
+    """The same atoms elsewhere, and all of copper."""
+    return Atoms(np.full(len(atoms), 29), atoms.positions + [x, 0, 0])
+
+
 BROKEN = {
     "empty.cif": ("", "is empty"),
     "letter.txt": ("to whom it may concern", "no format that ASE recognises"),
@@ -132,6 +154,97 @@ def test_crystals_turned_anyhow_are_named(crystal, name):
     assert answer["n_atoms"] >= 256
     assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-5)
     assert answer["probability"] == max(answer["probabilities"][c] for c in CLASSES)
+    assert noted(answer, STANDARD) and not noted(answer, ANYHOW)
+
+
+# Clouds without a cell.
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("kind", PROTOTYPES)
+def test_clouds_without_cell_that_lack_a_quarter_of_their_atoms_are_named(kind, shape):
+    recipe = make_recipes({kind: 1}, SEED, vacancy_ratio=0.25).iloc[0].to_dict()
+    cloud = build_cloud(recipe | {"shape": shape, "n_atoms": 256})
+    answer = classify(cloud)
+    assert (answer["class"], answer["verdict"]) == (CLASSES[PROTOTYPES[kind].label], "one of the seven")
+    assert (answer["n_atoms"], answer["spacegroup"]) == (len(cloud), None)
+    assert noted(answer, ANYHOW) and not noted(answer, STANDARD)
+
+
+def test_a_turn_hardly_changes_the_answer_about_a_cloud():
+    cloud = ball(bulk("Mg"), 200)
+    before = classify(cloud)["probabilities"]
+    for turn in Rotation.random(5, rng=np.random.default_rng(SEED)):
+        turned = Atoms(cloud.numbers, turn.apply(cloud.positions))
+        assert classify(turned)["probabilities"] == pytest.approx(before, abs=0.01)
+
+
+def test_of_a_cloud_of_a_compound_the_places_count():
+    salt = cut_cloud(bulk("NaCl", "rocksalt", a=5.64), 200, "sphere", np.random.default_rng(SEED))
+    answer = classify(salt)
+    assert (answer["class"], answer["verdict"]) == ("sc", "one of the seven")
+    assert noted(answer, "their places count")
+
+
+def test_of_pieces_far_apart_the_largest_is_looked_at():
+    small, large = ball(bulk("Fe"), 100), ball(bulk("Cu"), 300)
+    for distance in (40, 1000):
+        answer = classify(moved(small, distance) + moved(large, 0))
+        assert (answer["class"], answer["verdict"], answer["n_atoms"]) == ("fcc", "one of the seven", 300)
+        assert noted(answer, "the largest, of 300 atoms")
+
+
+def test_of_large_pieces_the_largest_is_looked_at_though_another_is_in_the_middle():
+    middle, left, right = ball(bulk("Fe"), 300), ball(bulk("Cu"), 400), ball(bulk("Po", "sc", a=3.0), 350)
+    answer = classify(moved(middle, 0) + moved(left, -60) + moved(right, 60))
+    assert (answer["class"], answer["n_atoms"]) == ("fcc", 400)
+
+
+def test_vacancies_do_not_break_a_cloud_into_pieces():
+    crystal = ball(bulk("Cu"), 400)
+    few = crystal[np.random.default_rng(SEED).permutation(400)[:80]]
+    answer = classify(few)
+    assert answer["n_atoms"] == 80
+    assert not noted(answer, "pieces")
+
+
+def test_of_atoms_that_coincide_one_is_kept():
+    crystal = ball(bulk("Cu"), 250)
+    twins = crystal[:100]
+    twins.positions += 0.01
+    answer = classify(crystal + twins)
+    assert (answer["class"], answer["verdict"], answer["n_atoms"]) == ("fcc", "one of the seven", 250)
+    assert noted(answer, "250 atoms, of 350, in places of their own")
+
+
+def test_atoms_on_opposite_faces_of_a_cell_are_one():
+    """As some programs write them."""
+    slab = bulk("Cu", cubic=True).repeat((4, 4, 4))
+    slab.pbc = (True, True, False)
+    face = slab[slab.positions[:, 0] < 0.1]
+    face.positions[:, 0] += slab.cell[0, 0]
+    assert prepare(slab + face).cluster.get_all_distances()[np.triu_indices(256, 1)].min() > 2
+
+
+def test_the_middle_of_a_large_cloud_is_the_ball_around_its_middle():
+    large = ball(bulk("Cu"), 3000)
+    prepared = prepare(large)
+    assert any(f"cut to {LARGEST} atoms in a sphere around its middle" in note for note in prepared.notes)
+    kept = prepared.cluster.positions
+    radius = np.linalg.norm(kept - kept.mean(axis=0), axis=1).max()
+    near = np.linalg.norm(large.positions - kept.mean(axis=0), axis=1) < radius - 3
+    assert (np.linalg.norm(kept.mean(axis=0)) < 3) and near.sum() > 250
+    distance = np.linalg.norm(large.positions[near][:, None] - kept, axis=-1).min(axis=1)
+    assert distance.max() < 1e-9  # no atom of the ball is missing
+
+
+def test_a_wire_without_cell_is_named():
+    wire = bulk("Cu", cubic=True).repeat((3, 3, 14))
+    wire.pbc = False
+    assert classify(wire)["class"] == "fcc"
+
+
+# Supercells and cells.
 
 
 def test_a_damaged_supercell_is_taken_as_it_is_and_named():
@@ -142,7 +255,16 @@ def test_a_damaged_supercell_is_taken_as_it_is_and_named():
     answer = classify(atoms)
     assert (answer["class"], answer["verdict"], answer["spacegroup"]) == ("bcc", "one of the seven", 1)
     assert answer["n_atoms"] == len(atoms)
-    assert any("as it is" in note for note in answer["notes"])
+    assert noted(answer, "as it is") and noted(answer, ANYHOW)
+
+
+def test_a_damaged_supercell_is_named_however_it_stands():
+    rng = np.random.default_rng(4)
+    atoms = bulk("Si", cubic=True).repeat(3)
+    atoms = atoms[rng.random(len(atoms)) > 0.25]
+    for angles in ((0, 0, 0), (31, 200, 77)):
+        answer = classify(rotate(atoms, angles))
+        assert (answer["class"], answer["verdict"], answer["n_atoms"]) == ("diam", "one of the seven", len(atoms))
 
 
 def test_a_supercell_with_few_atoms_left_is_not_repeated():
@@ -226,7 +348,7 @@ def test_of_a_large_dump_the_middle_is_looked_at():
     answer = classify(large)
     assert answer["n_atoms"] == LARGEST
     assert answer["class"] == "fcc"
-    assert any("100800" in note for note in answer["notes"])
+    assert noted(answer, "100800") and noted(answer, "sphere")
 
 
 @pytest.mark.parametrize(
@@ -236,7 +358,6 @@ def test_of_a_large_dump_the_middle_is_looked_at():
         (Atoms("Cu", [(0, 0, 0)]), "length scale"),
         (Atoms("Cu2", [(0, 0, np.nan), (0, 0, 1)]), "finite"),
         (Atoms("Cu2", [(0, 0, 0), (1, 2, 2)], cell=[(3, 0, 0), (0, 3, 0), (3, 3, 0)], pbc=True), "one plane or line"),
-        (Atoms("Cu2", [(0, 0, 0), (0, 0, 0)], cell=[3, 3, 3], pbc=True), "length scale"),
         (Atoms("Cu30", np.zeros((30, 3)), cell=np.zeros((3, 3)), pbc=True), "length scale"),
     ],
 )
@@ -245,9 +366,35 @@ def test_impossible_structures_get_one_sentence(atoms, reason):
         classify(atoms)
 
 
-@pytest.mark.parametrize("flat", [fcc111("Cu", (5, 5, 1)), Atoms("Cu40", np.outer(np.arange(40), (2.5, 0, 0)))])
+def test_coincident_atoms_in_a_cell_are_one():
+    answer = classify(Atoms("Cu2", [(0, 0, 0), (0, 0, 0)], cell=[3, 3, 3], pbc=True))
+    assert answer["class"] == "sc"
+    assert noted(answer, "of atoms that coincide one is kept")
+
+
+@pytest.mark.parametrize(
+    "flat",
+    [
+        fcc111("Cu", (5, 5, 1)),
+        fcc111("Cu", (16, 16, 1)),
+        graphene(size=(12, 12, 1), vacuum=8),
+        fcc100("Cu", (16, 16, 1)),
+        Atoms("Cu40", np.outer(np.arange(40), (2.5, 0, 0))),
+        Atoms("Cu40", np.outer(np.arange(40), (1.5, 1.5, 1.5))),
+        Atoms("Cu", cell=(2.5, 10, 10), pbc=(True, False, False)),
+        Atoms("Cu2", [(0, 0, 0), (0, 0, 2.5)]),
+    ],
+    ids=["triangles, few", "triangles", "graphene", "squares", "line", "diagonal", "endless line", "two atoms"],
+)
 def test_flat_and_straight_structures_are_none_of_the_seven(flat):
     assert classify(flat)["verdict"] == "none of the seven"
+
+
+@pytest.mark.parametrize("layers", [2, 3, 4, 6])
+def test_a_thin_slab_of_an_fcc_metal_is_fcc_or_refused(layers):
+    """Of its layers ABCA two or three are like those of hcp."""
+    answer = classify(fcc111("Cu", (14, 14, layers)))
+    assert answer["class"] == "fcc" or answer["verdict"] == "none of the seven"
 
 
 def test_frames_come_one_after_the_other(tmp_path):
@@ -353,7 +500,8 @@ def test_make_classify_asks_for_a_file():
 
 def test_weights_are_small_and_have_a_card():
     assert sum(file.stat().st_size for file in WEIGHTS.iterdir()) <= 2.5e6
-    for name, classes in (("compact", [*CLASSES, "none"]), ("table_1", [*CLASSES])):
+    with_none = [*CLASSES, "none"]
+    for name, classes in (("compact", with_none), ("any_orientation", with_none), ("table_1", [*CLASSES])):
         network, card = load_network(name)
         assert network.output_shape == (None, len(classes))
         assert card["classes"] == classes
@@ -364,24 +512,32 @@ def test_weights_are_small_and_have_a_card():
 def test_card_and_manifest_belong_to_the_weights_and_to_the_committed_results():
     results, manifest = (load_json(root() / "figures" / f"{name}.json") for name in ("results", "manifest"))
     assert manifest["weights"] == {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in WEIGHTS.iterdir()}
-    for name, prefix in (("compact", "robust.compact."), ("table_1", "cnn.table_1.random.")):
+    prefixes = {"compact": "robust.compact.", "any_orientation": "any.spectra.", "table_1": "cnn.table_1.random."}
+    for name, prefix in prefixes.items():
         accuracy = load_network(name)[1]["accuracy"]
         assert len(accuracy) >= 4
         assert accuracy == {key: results[f"{prefix}{key}.accuracy"] for key in accuracy}
 
 
 def test_weights_are_published_with_the_numbers_of_their_run(tmp_path):
-    for name in ("robust", "table_1"):
+    for name in ("robust", "any_orientation", "table_1"):
         (tmp_path / "artefacts").mkdir(exist_ok=True)
         (tmp_path / "artefacts" / f"{name}.keras").write_bytes(name.encode())
-    save_json(tmp_path / "artefacts" / "robust.json", {"thresholds": [0.9] * 7, "error_rate": 0.01, "unseen": ["H"]})
+    for name, threshold in (("robust", 0.9), ("any_orientation", 0.8)):
+        verdict = {"thresholds": [threshold] * 7, "error_rate": 0.01, "unseen": ["H"]}
+        save_json(tmp_path / "artefacts" / f"{name}.json", verdict)
     results = {"robust.compact.vacancies_25.accuracy": 0.75, "robust.compact_few.vacancies_25.accuracy": 0.5}
     results |= {"robust.compact.structures": 10, "robust.compact.parameters": 20, "cnn.table_1.parameters": 30}
+    results |= {"any.spectra.vacancies_25.accuracy": 0.25, "any.spectra_few.vacancies_25.accuracy": 0.5}
+    results |= {"any.structures": 40, "any.parameters": 50, "any.refused.all": 0.7, "any.refused.crystals": 0.03}
     results |= {"verdict.refused.all": 0.9, "verdict.refused.crystals": 0.02}
     results |= {"cnn.table_1.random.held_out.pristine.accuracy": 1.0}
     publish_weights(tmp_path, tmp_path / "weights", results)
     card = load_json(tmp_path / "weights" / "model_card.json")
     assert card["compact"]["accuracy"] == {"vacancies_25": 0.75}
+    assert card["any_orientation"]["accuracy"] == {"vacancies_25": 0.25}
     assert card["table_1"]["accuracy"] == {"held_out.pristine": 1.0}
-    assert card["compact"]["thresholds"] == [0.9] * 7
-    assert (tmp_path / "weights" / "compact.keras").read_bytes() == b"robust"
+    assert [card[name]["thresholds"] for name in ("compact", "any_orientation")] == [[0.9] * 7, [0.8] * 7]
+    assert [card[name]["parameters"] for name in ("compact", "any_orientation", "table_1")] == [20, 50, 30]
+    published = {file.stem: file.read_bytes() for file in (tmp_path / "weights").glob("*.keras")}
+    assert published == {"compact": b"robust", "any_orientation": b"any_orientation", "table_1": b"table_1"}

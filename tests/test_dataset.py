@@ -1,10 +1,15 @@
+from functools import partial
+
 import numpy as np
 import pytest
+import zarr
 
-from xtalsight import dataset
+from xtalsight import counterexamples, dataset, spectra
+from xtalsight.clouds import build_cloud
 from xtalsight.crystals import build_crystal, make_recipes
 from xtalsight.dataset import read_fingerprints, split, write_fingerprints
 from xtalsight.fingerprints import DiffractionGeometry
+from xtalsight.spectra import DEGREES, SHELLS, spectrum
 
 GEOMETRY = DiffractionGeometry(n_pixels=16)
 COUNTS = {"fcc": 3, "bcc": 3, "hcp": 4}
@@ -50,7 +55,7 @@ def test_the_defective_set_is_not_the_pristine_set(recipes, tmp_path):
 def test_a_missing_chunk_alone_is_computed_again(recipes, tmp_path):
     path = tmp_path / "a.zarr"
     first = written(recipes, path)
-    chunk = dataset._chunk(path, 4)
+    chunk = dataset._chunk(zarr.open_array(path), 4)
     chunk.unlink()
     built = []
     again = written(recipes, path, build=_counting(built))
@@ -133,6 +138,71 @@ def test_a_recipe_that_makes_no_sense_is_listed(recipes, tmp_path):
     failures, _ = write_fingerprints({tmp_path / "a.zarr": recipes}, GEOMETRY, 1)
     assert failures.row.tolist() == [2]
     assert "quasicrystal" in failures.error[0]
+
+
+# Spectra.
+
+
+@pytest.fixture
+def clouds(recipes):
+    return recipes.assign(shape="sphere", n_atoms=60, vacancy_ratio=0.25)
+
+
+def written_spectra(recipes, path, n_jobs=1, build=build_cloud):
+    failures, _ = write_fingerprints({path: recipes}, None, n_jobs, build)
+    assert failures.empty
+    return read_fingerprints(path)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_without_a_geometry_spectra_are_written(clouds, n_jobs, tmp_path):
+    expected = [spectrum(build_cloud(recipe)) for recipe in clouds.to_dict("records")]
+    found = written_spectra(clouds, tmp_path / "a.zarr", n_jobs)
+    assert found.shape == (len(clouds), len(SHELLS), len(DEGREES))
+    assert np.array_equal(found, expected)
+
+
+def test_a_missing_chunk_of_spectra_alone_is_computed_again(clouds, tmp_path):
+    path = tmp_path / "a.zarr"
+    first = written_spectra(clouds, path)
+    dataset._chunk(zarr.open_array(path), 4).unlink()
+    built = []
+
+    def build(recipe):
+        built.append(recipe["id"])
+        return build_cloud(recipe)
+
+    build.__qualname__, build.__module__ = build_cloud.__qualname__, build_cloud.__module__
+    again = written_spectra(clouds, path, build=build)
+    assert built == clouds.id[4:8].tolist()
+    assert np.array_equal(first, again)
+
+
+def test_spectra_take_the_place_of_fingerprints_and_these_of_spectra(clouds, tmp_path):
+    path = tmp_path / "a.zarr"
+    for geometry in (GEOMETRY, None, GEOMETRY):
+        write_fingerprints({path: clouds}, geometry, 1, build_cloud)
+        assert read_fingerprints(path).ndim == (3 if geometry is None else 4)
+
+
+def test_a_cloud_without_spectra_is_listed(clouds, tmp_path):
+    clouds.loc[1, "n_atoms"] = 1
+    failures, _ = write_fingerprints({tmp_path / "a.zarr": clouds}, None, 1, build_cloud)
+    assert failures.row.tolist() == [1]
+    assert "no length scale" in failures.error[0]
+    found = read_fingerprints(tmp_path / "a.zarr")
+    assert np.isnan(found[1]).all()
+    assert np.isfinite(np.delete(found, 1, axis=0)).all()
+
+
+@pytest.mark.parametrize("module", [spectra, counterexamples], ids=["spectra", "counterexamples"])
+def test_a_change_in_what_makes_spectra_is_another_array_of_them_only(clouds, module, monkeypatch):
+    identity = partial(dataset._identity, clouds, build=build_cloud)
+    before = [identity(geometry=geometry) for geometry in (None, GEOMETRY)]
+    source = dataset.inspect.getsource
+    monkeypatch.setattr(dataset.inspect, "getsource", lambda m: source(m) + ("# changed" if m is module else ""))
+    after = [identity(geometry=geometry) for geometry in (None, GEOMETRY)]
+    assert [a == b for a, b in zip(before, after, strict=True)] == [False, True]
 
 
 # Splits.

@@ -3,7 +3,15 @@ import numpy as np
 import pytest
 
 from xtalsight import networks
-from xtalsight.networks import compact_network, layer_table, table_1_network, train, training_operations
+from xtalsight.networks import (
+    SPECTRUM_SHAPE,
+    compact_network,
+    layer_table,
+    spectrum_network,
+    table_1_network,
+    train,
+    training_operations,
+)
 
 RNG = np.random.default_rng(0)
 LABELS = np.arange(28) % 7
@@ -21,6 +29,15 @@ def images():
     for image, label in zip(images, LABELS, strict=True):
         image[8 * label : 8 * label + 8] += 0.8
     return images
+
+
+@pytest.fixture(scope="module")
+def spectra():
+    """Power of three degrees a class, on every shell, and noise."""
+    spectra = RNG.uniform(0, 0.2, (len(LABELS), *SPECTRUM_SHAPE)).astype(np.float32)
+    for spectrum, label in zip(spectra, LABELS, strict=True):
+        spectrum[:, label : label + 3] += 3
+    return spectra
 
 
 def trained(model, images, folder, **options):
@@ -62,9 +79,29 @@ def test_compact_network_is_small():
     assert compact_network().count_params() <= 60_000
 
 
+def test_spectrum_network_takes_spectra_and_names_the_classes_and_none():
+    network = spectrum_network()
+    assert network.input_shape == (None, *SPECTRUM_SHAPE)
+    assert network.output_shape == (None, 8)
+    assert spectrum_network(n_classes=7).output_shape == (None, 7)
+
+
+def test_spectrum_network_fits_with_the_others_into_the_package():
+    assert 4 * spectrum_network().count_params() < 0.75e6  # bytes
+
+
+def test_probabilities_of_a_spectrum_sum_to_1_however_bright_it_is(spectra):
+    for factor in (0, 1, 1e4):
+        probabilities = networks.predict(spectrum_network(), (factor * spectra).astype(np.float32))
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+        assert (probabilities >= 0).all()
+
+
 def test_seed_decides_the_weights():
     assert weights_equal(table_1_network(seed=1), table_1_network(seed=1))
+    assert weights_equal(spectrum_network(seed=1), spectrum_network(seed=1))
     assert not weights_equal(compact_network(1), compact_network(2))
+    assert not weights_equal(spectrum_network(1), spectrum_network(2))
 
 
 def test_operations_counted_by_hand():
@@ -82,30 +119,49 @@ def test_training_learns_what_is_plain_to_see(images, tmp_path):
     assert (networks.predict(model, images).argmax(axis=1) == LABELS).mean() == 1
 
 
+def test_training_on_spectra_learns_what_is_plain_to_see(spectra, tmp_path):
+    model, _ = trained(spectrum_network(), spectra, tmp_path, epochs=25)
+    assert (networks.predict(model, spectra).argmax(axis=1) == LABELS).mean() == 1
+
+
+def test_training_on_spectra_twice_gives_the_same_network(spectra, tmp_path):
+    first, second = (trained(spectrum_network(), spectra, tmp_path / folder)[0] for folder in "ab")
+    assert weights_equal(first, second)
+    other, _ = trained(spectrum_network(), spectra, tmp_path, seed=4)
+    assert not weights_equal(first, other)
+
+
 @pytest.mark.parametrize(
-    "network, options",
+    "network, data, options",
     [
-        (compact_network, {}),
-        (compact_network, {"cosine_decay": True}),
-        (compact_network, {"mirrored": True}),
-        (table_1_network, {}),
+        (compact_network, "images", {}),
+        (compact_network, "images", {"cosine_decay": True}),
+        (compact_network, "images", {"mirrored": True}),
+        (table_1_network, "images", {}),
+        (spectrum_network, "spectra", {"cosine_decay": True}),
     ],
-    ids=["compact", "decay", "mirrored", "with dropout"],
+    ids=["compact", "decay", "mirrored", "with dropout", "spectra"],
 )
 def test_training_interrupted_in_its_second_epoch_ends_as_if_it_had_not(
-    network, options, images, tmp_path, monkeypatch
+    network, data, options, request, tmp_path, monkeypatch
 ):
+    images = request.getfixturevalue(data)
+
+    def new_network():
+        keras.backend.clear_session()  # a nameless operation is called by its number in the process
+        return network()
+
     def interrupted(path, history):
         if len(history) == 2:
             raise KeyboardInterrupt
         save_table(path, history)
 
     save_table = networks.save_table
-    whole, history = trained(network(), images, tmp_path / "whole", **options)
+    whole, history = trained(new_network(), images, tmp_path / "whole", **options)
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(networks, "save_table", interrupted)
-        trained(network(), images, tmp_path / "parts", **options)
-    resumed, resumed_history = trained(network(), images, tmp_path / "parts", **options)
+        trained(new_network(), images, tmp_path / "parts", **options)
+    resumed, resumed_history = trained(new_network(), images, tmp_path / "parts", **options)
     assert weights_equal(whole, resumed)
     assert np.array_equal(history.loss, resumed_history.loss)
     assert (history.attrs["resumed_epochs"], resumed_history.attrs["resumed_epochs"]) == (0, 1)
@@ -152,6 +208,9 @@ def test_cosine_decay_ends_at_rest(images, tmp_path):
         (np.zeros((4, 64, 64, 3)), np.zeros(5, int), "labels.shape"),
         (np.zeros((4, 64, 64, 3)), np.zeros((4, 7), int), "labels.shape"),
         (np.zeros((4, 64, 64, 3)), np.zeros(4), "integers"),
+        (np.zeros((4, SPECTRUM_SHAPE[1], SPECTRUM_SHAPE[0])), np.zeros(4, int), "for spectra"),
+        (np.zeros(SPECTRUM_SHAPE), np.zeros(SPECTRUM_SHAPE[0], int), "for spectra"),
+        (np.zeros((4, *SPECTRUM_SHAPE)), np.zeros(3, int), "labels.shape"),
     ],
 )
 def test_wrong_input(images, labels, message, tmp_path):
@@ -167,6 +226,19 @@ def test_saved_network_answers_the_same(images, tmp_path):
     assert (tmp_path / "network.keras").stat().st_size < 1.5 * 4 * model.count_params(), "no state of the optimizer"
     again = networks.load(tmp_path / "network.keras")
     np.testing.assert_array_equal(networks.predict(again, images), networks.predict(model, images))
+
+
+def test_saved_network_of_spectra_answers_the_same(spectra, tmp_path):
+    model = spectrum_network(seed=3)
+    networks.save(model, tmp_path / "network.keras")
+    again = networks.load(tmp_path / "network.keras")
+    np.testing.assert_array_equal(networks.predict(again, spectra), networks.predict(model, spectra))
+
+
+def test_more_spectra_than_a_batch_are_answered_one_by_one(spectra):
+    model = spectrum_network()
+    many = np.concatenate([spectra] * 10)
+    np.testing.assert_allclose(networks.predict(model, many)[-28:], networks.predict(model, spectra), atol=1e-6)
 
 
 def test_mirror_images_are_four_and_mirror_each_other(images):

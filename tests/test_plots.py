@@ -4,14 +4,17 @@ from types import SimpleNamespace
 
 import matplotlib
 import numpy as np
+import pandas as pd
 import pytest
 from ase.build import bulk
 from matplotlib import pyplot as plt
+from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
 from xtalsight import plots
 from xtalsight.crystals import CLASSES, conventional_cell
 from xtalsight.fingerprints import DiffractionGeometry, reflections
+from xtalsight.spectra import DEGREES, SHELLS
 
 matplotlib.use("Agg")
 
@@ -45,6 +48,7 @@ MODEL = SimpleNamespace(
     [
         (plots.draw_crystal, bulk("Fe", cubic=True)),
         (plots.draw_fingerprint, np.zeros((64, 64, 3))),
+        (plots.draw_spectrum, np.ones((len(SHELLS), len(DEGREES)))),
         (plots.draw_scattering_geometry, DiffractionGeometry()),
         (plots.draw_network, MODEL),
         (plots.draw_loss, {"loss": [0.3, 0.1], "pristine_loss": [0.2, 0.1]}),
@@ -166,3 +170,164 @@ def test_one_label_for_reflections_of_one_length(ax):
     plots.draw_reflections(table[table.channel == 2], ax, n_labels=50)
     assert len(ax.lines[0].get_xdata()) == (table.channel == 2).sum()
     assert len(ax.texts) == table[table.channel == 2].length.round(4).nunique()
+
+
+# Spectra.
+
+
+def pixel(ax, x, y):
+    """What the image of the axes shows at a place given in the units of the axes."""
+    (image,) = ax.images
+    left, right, bottom, top = image.get_extent()
+    rows, columns = image.get_array().shape[:2]
+    assert image.origin == "lower"
+    row, column = int((y - bottom) / (top - bottom) * rows), int((x - left) / (right - left) * columns)
+    assert 0 <= row < rows and 0 <= column < columns, "outside the image"
+    return np.asarray(image.get_array()[row, column])
+
+
+def test_spectrum_shows_each_shell_and_degree_at_its_place(ax):
+    spectrum = np.random.default_rng(0).uniform(size=(len(SHELLS), len(DEGREES)))
+    plots.draw_spectrum(spectrum, ax)
+    for i, shell in enumerate(SHELLS):
+        for j, degree in enumerate(DEGREES):
+            assert pixel(ax, degree, shell) == spectrum[i, j]
+
+
+def test_darkest_of_a_spectrum_is_nothing_and_brightest_its_maximum(ax):
+    plots.draw_spectrum(np.linspace(2, 5, len(SHELLS) * len(DEGREES)).reshape(len(SHELLS), -1), ax, gamma=1)
+    assert ax.images[0].get_clim() == (0, 5)
+
+
+@pytest.mark.parametrize("shape", [(len(DEGREES), len(SHELLS)), (len(SHELLS),), (1, len(SHELLS), len(DEGREES))])
+def test_spectrum_of_wrong_shape_is_named(shape, ax):
+    with pytest.raises(ValueError, match=rf"\({', '.join(map(str, shape))},?\) must be"):
+        plots.draw_spectrum(np.zeros(shape), ax)
+
+
+# Maps.
+
+STRIDE = 5.0
+
+
+def polycrystal_map(places):
+    """A map with positions at some places of the grid, of every class and grain, every fourth refused."""
+    table = pd.DataFrame(places, columns=["i", "j", "k"])
+    table[["x", "y", "z"]] = STRIDE * table[["i", "j", "k"]] + 100
+    table["n_atoms"], table["label"] = 200, np.arange(len(table)) % len(CLASSES)
+    table["class"] = np.array(CLASSES)[table.label]
+    table["confidence"] = np.linspace(0.2, 1, len(table))
+    table["accepted"] = np.arange(len(table)) % 4 > 0
+    table["grain"] = np.where(table.accepted, np.arange(len(table)) % 5, -1)
+    table["boundary"] = table.grain < 1
+    table.attrs = {"radius": 2 * STRIDE, "stride": STRIDE}
+    return table
+
+
+BLOCK = polycrystal_map(np.indices((4, 5, 3)).reshape(3, -1).T - [2, 0, 1])
+CUBE = np.indices((9, 9, 9)).reshape(3, -1).T - 4
+BALL = polycrystal_map(CUBE[np.linalg.norm(CUBE - [0, 1, 0], axis=1) < 3.5])  # its layers differ in size
+EVERY_MAP = pytest.mark.parametrize("table", [BLOCK, BALL], ids=["block", "ball"])
+
+
+@pytest.mark.parametrize("values", ["label", "confidence", "grain"])
+def test_draws_a_slice_on_the_given_axes(values, ax):
+    assert plots.draw_map_slice(BLOCK, 0, ax, values=values) is ax
+    assert plt.get_fignums() == [ax.figure.number]
+    ax.figure.canvas.draw()
+
+
+@EVERY_MAP
+def test_slice_shows_the_class_of_each_position_at_its_place(table, ax):
+    for level in table.k.unique():
+        ax.clear()
+        plots.draw_map_slice(table, level, ax)
+        for row in table[table.k == level].itertuples():
+            color = plots.CLASS_COLORS[row.label] if row.accepted else to_rgb("0.25")
+            np.testing.assert_allclose(pixel(ax, row.x, row.y)[:3], color)
+
+
+def test_where_a_slice_has_no_position_it_is_white(ax):
+    plots.draw_map_slice(BALL, 0, ax)
+    layer = BALL[BALL.k == 0]
+    np.testing.assert_array_equal(pixel(ax, layer.x.min(), layer.y.min())[:3], 1)
+
+
+def test_the_surer_a_position_the_brighter_it_is(ax):
+    plots.draw_map_slice(BLOCK, 0, ax, values="confidence")
+    layer = BLOCK[BLOCK.k == 0].sort_values("confidence")
+    brightness = [pixel(ax, x, y)[:3] @ [0.2, 0.7, 0.1] for x, y in zip(layer.x, layer.y, strict=True)]
+    assert (np.diff(brightness) > 0).all()
+
+
+@EVERY_MAP
+def test_positions_of_one_grain_have_one_colour_and_boundaries_dots(table, ax):
+    plots.draw_map_slice(table, 0, ax, values="grain")
+    layer = table[table.k == 0]
+    colors = {}
+    for row in layer.itertuples():
+        colors.setdefault(row.grain, set()).add(tuple(pixel(ax, row.x, row.y)[:3]))
+    assert all(len(own) == 1 for own in colors.values())
+    assert len(set.union(*colors.values())) == layer.grain.nunique()
+    assert colors[-1] == {to_rgb("0.25")}
+    (dots,) = ax.lines
+    np.testing.assert_array_equal(np.transpose(dots.get_data()), layer[layer.boundary][["x", "y"]])
+
+
+@pytest.mark.parametrize("level", [-2, 2, 100])
+def test_a_layer_that_is_not_there_is_named_with_those_that_are(level, ax):
+    with pytest.raises(ValueError, match=f"level={level}: the map has layers -1 to 1"):
+        plots.draw_map_slice(BLOCK, level, ax)
+
+
+@pytest.mark.parametrize("values", ["class", "", None])
+def test_a_slice_of_values_that_are_not_there(values, ax):
+    with pytest.raises(ValueError, match="must be 'label', 'confidence' or 'grain'"):
+        plots.draw_map_slice(BLOCK, 0, ax, values=values)
+
+
+@EVERY_MAP
+def test_blocks_are_the_positions_but_for_an_eighth(table, monkeypatch):
+    ax = plt.figure().add_subplot(projection="3d")
+    shown = {}
+    monkeypatch.setattr(ax, "voxels", lambda filled, facecolors, **how: shown.update(filled=filled, colors=facecolors))
+    assert plots.draw_map_blocks(table, ax) is ax
+    plt.close(ax.figure)
+    cut = 0
+    for row in table.itertuples():
+        place = (row.i - table.i.min(), row.j - table.j.min(), row.k - table.k.min())
+        cut += not shown["filled"][place]
+        color = plots.CLASS_COLORS[row.label] if row.accepted else to_rgb("0.25")
+        np.testing.assert_allclose(shown["colors"][place], color)
+    assert shown["filled"].sum() == len(table) - cut
+    assert len(table) / 16 < cut < len(table) / 4
+
+
+def test_blocks_are_drawn_on_new_axes():
+    ax = plots.draw_map_blocks(BLOCK)
+    assert len(ax.collections) > len(BLOCK) / 2
+    ax.figure.canvas.draw()
+    plt.close(ax.figure)
+
+
+def test_a_map_is_drawn_as_three_slices_and_blocks():
+    before = plt.get_fignums()
+    figure = plots.draw_map(BLOCK)
+    assert [len(ax.images) for ax in figure.axes] == [1, 1, 1, 0]
+    assert figure.axes[3].name == "3d"
+    assert plt.get_fignums() == before, "the figure belongs to the caller"
+
+
+def test_a_map_of_two_clouds_above_each_other_has_a_middle_layer():
+    places = np.indices((3, 3, 2)).reshape(3, -1).T
+    assert plots.draw_map(polycrystal_map(np.concatenate([places, places + [0, 0, 50]]))).axes
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_legend_names_the_classes_in_their_colours(refused, ax):
+    legend = plots.class_legend(ax, refused, loc="upper left")
+    names = [text.get_text() for text in legend.get_texts()]
+    assert names == [*CLASSES, "none"][: len(CLASSES) + refused]
+    colors = [patch.get_facecolor()[:3] for patch in legend.get_patches()]
+    assert colors[: len(CLASSES)] == [*plots.CLASS_COLORS]
+    assert len(set(colors)) == len(names)

@@ -1,15 +1,17 @@
-"""Command line: ``python -m xtalsight classify FILE… [--json]``."""
+"""Command line: ``python -m xtalsight classify FILE… [--json]`` and ``python -m xtalsight map FILE``."""
 
 import argparse
 import json
 import os
 import sys
+from pathlib import Path
 
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # else TensorFlow prints about it; one picture needs no such speed
 
 from ase.spacegroup import Spacegroup
 
 from xtalsight.classify import classify, read_structures
+from xtalsight.crystals import CLASSES
 
 
 def classify_files(files, as_json: bool) -> int:
@@ -52,6 +54,33 @@ def _text(result):
     return "\n    ".join((f"{result['file']}, frame {result['frame']}: {answer}", *lines))
 
 
+def map_file(file, radius: float | None, stride: float | None) -> int:
+    """Map the first structure of a file; write ``<name>.map.csv`` and ``<name>.map.png`` here; return 1 if it failed, else 0."""
+    from xtalsight.grains import map_structure  # not above: `classify` does not need matplotlib
+    from xtalsight.plots import draw_map
+    from xtalsight.store import replacing, save_table
+
+    try:
+        table = map_structure(next(read_structures(file)), radius, stride)
+    except (ValueError, OSError) as error:
+        print(f"error: {file}: {error}", file=sys.stderr)
+        return 1
+    target = Path(f"{Path(file).stem}.map.csv")
+    save_table(target, table)
+    with replacing(target.with_suffix(".png")) as temporary:
+        draw_map(table).savefig(temporary)
+    shares = table.accepted.groupby(table.label).sum() / len(table)
+    classes = ", ".join(f"{CLASSES[label]} {share:.1%}" for label, share in shares[shares > 0].items())
+    print(
+        f"{file}: {len(table)} positions, balls of {table.attrs['radius']:.2f} Å, {table.attrs['stride']:.2f} Å apart"
+    )
+    print(
+        f"    {classes or 'no class'}; none of the seven {1 - table.accepted.mean():.1%}; {table.grain.max() + 1} grains"
+    )
+    print(f"    written: {target}, {target.with_suffix('.png')}")
+    return 0
+
+
 def main():
     parser = argparse.ArgumentParser(prog="python -m xtalsight", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -59,6 +88,13 @@ def main():
     command.add_argument("files", nargs="+", metavar="FILE", help="any structure file that ASE reads")
     command.add_argument("--json", action="store_true", help="one JSON object a line, for each frame")
     command.set_defaults(run=lambda arguments: classify_files(arguments.files, arguments.json))
+    command = commands.add_parser("map", help="name the crystal structure at every place of a large cloud of atoms")
+    command.add_argument("file", metavar="FILE", help="any structure file that ASE reads")
+    command.add_argument(
+        "--radius", type=float, help="of the balls of atoms that are judged, Å (default: some 256 atoms)"
+    )
+    command.add_argument("--stride", type=float, help="distance of their middles, Å (default: half the radius)")
+    command.set_defaults(run=lambda arguments: map_file(arguments.file, arguments.radius, arguments.stride))
     arguments = parser.parse_args()
     try:
         status = arguments.run(arguments)

@@ -11,6 +11,9 @@ import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers
 from ase.io.formats import UnknownFileTypeError
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
 from xtalsight.crystals import (
     CLASS_OF_SPACE_GROUP,
@@ -21,6 +24,7 @@ from xtalsight.crystals import (
     supercell_replicas,
 )
 from xtalsight.fingerprints import DiffractionGeometry, fingerprint, length_scale
+from xtalsight.spectra import spectrum
 from xtalsight.store import load_json
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -33,12 +37,13 @@ LARGEST = 512
 """Number of atoms of the largest clusters looked at: of larger ones, the middle."""
 
 SMALLEST = 24
-"""Number of atoms of the smallest clusters that the network was trained on: what is smaller is refused."""
+"""Number of atoms of the smallest clusters that the networks were trained on: what is smaller is refused."""
 
 # spglib takes minutes for many more atoms, and then seldom finds any symmetry.
 _MOST_FOR_SYMMETRY = 2000
 _SYMPREC = 0.05  # angstrom
 _HEAVIEST = 94  # atomic number; there are no form factors for much heavier elements, and 0 is a dummy atom
+_THINNEST = 0.7  # spread (standard deviation) of the positions along the shortest axis, in length scales; a ball of 24 atoms has more
 _VACUUM = 8.0  # angstrom; planes of atoms in crystals of the elements lie closer
 
 
@@ -160,8 +165,8 @@ def prepare(atoms: Atoms) -> Prepared:
     """Bring a structure to the form that the networks were trained on.
 
     A crystal with the symmetry of one of the seven classes, or a small cell, is brought to its standard cell and repeated to at
-    least `N_ATOMS`. Anything else, a supercell with defects for example, is taken as it is; of more than `LARGEST` atoms, the
-    middle. Of a compound the places of the atoms count, not their elements.
+    least `N_ATOMS`. Anything else, a supercell with defects or a cloud of atoms for example, is taken as it is: of several pieces
+    the largest, of more than `LARGEST` atoms the middle. Of a compound the places of the atoms count, not their elements.
 
     Raises
     ------
@@ -210,7 +215,7 @@ def prepare(atoms: Atoms) -> Prepared:
                         "its symmetry is that of no class: a distorted crystal of one need not stand as the class does"
                     )
                 return Prepared(cell.repeat(replicas), cell, group, notes)
-    notes.append("taken as it is: the answer holds only if it stands in its standard orientation")
+    notes.append("no cell of a class: taken as it is, in whatever orientation")
     # The periodic axes of a slab or wire; a supercell with many vacancies would only repeat its own noise.
     given = len(structure)
     while structure.pbc.any() and (not structure.pbc.all() or given < SMALLEST) and len(structure) < N_ATOMS / 2:
@@ -218,9 +223,17 @@ def prepare(atoms: Atoms) -> Prepared:
         structure = structure.repeat([2 if i == axis else 1 for i in range(3)])
     if len(structure) > given:
         notes.append(f"repeated along its periodic axes to {_count(structure)}")
+    places = len(structure)
+    structure = structure[_apart(structure.positions)]
+    if places > len(structure):
+        notes.append(f"{_count(structure)}, of {places}, in places of their own: of atoms that coincide one is kept")
+    together = _largest_piece(structure.positions)
+    if len(together) < len(structure):
+        notes.append(f"it is in pieces: the largest, of {_count(together)}, is looked at")
+        structure = structure[together]
     if len(structure) > LARGEST:
         structure = _middle(structure)
-        notes.append(f"cut to {_count(structure)} in a cube around its middle")
+        notes.append(f"cut to {_count(structure)} in a sphere around its middle")
     if len(structure) < SMALLEST:
         notes.append(f"{_count(structure)} are too few for a crystal")
     return Prepared(structure, None, group, notes)
@@ -245,13 +258,39 @@ def _count(atoms):
     return f"{len(atoms)} atom{'s' if len(atoms) > 1 else ''}"
 
 
+def _apart(positions):
+    """Indices of atoms no two of which are closer than the least length scale."""
+    pairs = cKDTree(positions).query_pairs(0.1, output_type="ndarray")
+    return np.setdiff1d(np.arange(len(positions)), pairs[:, 1])
+
+
 def _middle(atoms):
-    """Return the LARGEST atoms that are nearest to the middle by the largest of their three coordinates."""
-    middle = np.median(atoms.positions, axis=0)  # a stray atom does not move it
-    nearest = np.argsort(np.abs(atoms.positions - middle).max(axis=1), kind="stable")[:LARGEST]
-    cube = atoms[np.sort(nearest)]
-    cube.pbc = False
-    return cube
+    """Return the LARGEST atoms that are nearest to one in the middle."""
+    tree = cKDTree(atoms.positions)
+    _, at_middle = tree.query(np.median(atoms.positions, axis=0))
+    _, nearest = tree.query(atoms.positions[at_middle], k=LARGEST)
+    sphere = atoms[np.sort(nearest)]
+    sphere.pbc = False
+    return sphere
+
+
+def _thickness(positions):
+    """Standard deviation of the positions along their shortest principal axis, angstrom."""
+    centred = positions - positions.mean(axis=0)
+    return np.sqrt(np.linalg.eigvalsh(centred.T @ centred / len(centred))[0].clip(0))
+
+
+def _largest_piece(positions):
+    """Indices of the atoms of the largest piece: between pieces there is an empty layer, three neighbour distances wide."""
+    if len(positions) < 2:
+        return np.arange(len(positions))
+    step = 3 * np.median(cKDTree(positions).query(positions, k=2)[0][:, 1])
+    boxes, box = np.unique(np.floor(positions / step).astype(int), axis=0, return_inverse=True)
+    first, second = cKDTree(boxes).query_pairs(1.8, output_type="ndarray").T  # that touch, at a corner too
+    links = coo_array((np.ones(len(first)), (first, second)), shape=(len(boxes),) * 2)
+    _, piece = connected_components(links, directed=False)
+    piece = piece[box.ravel()]
+    return np.flatnonzero(piece == np.bincount(piece).argmax())
 
 
 @cache
@@ -260,9 +299,9 @@ def load_network(name: str = "compact"):
 
     Parameters
     ----------
-    name : {"compact", "table_1"}
-        "compact" looks at fingerprints of `GEOMETRY`; its eighth output is "none of the seven". "table_1" is the network of the
-        paper, trained on perfect crystals.
+    name : {"compact", "any_orientation", "table_1"}
+        "compact" looks at fingerprints of `GEOMETRY`, "any_orientation" at spectra; their eighth output is "none of the seven".
+        "table_1" is the network of the paper, trained on perfect crystals.
 
     Returns
     -------
@@ -298,13 +337,17 @@ def classify(atoms: Atoms) -> dict:
     """
     prepared = prepare(atoms)
     scale = length_scale(prepared.cluster, GEOMETRY.scale)
-    image = fingerprint(prepared.cluster, GEOMETRY)
+    standard = prepared.cell is not None
+    image = fingerprint(prepared.cluster, GEOMETRY) if standard else spectrum(prepared.cluster)
     from xtalsight.networks import predict
 
-    network, card = load_network()
-    (probabilities,) = predict(network, image[None], mirrored=True)
+    network, card = load_network("compact" if standard else "any_orientation")
+    (probabilities,) = predict(network, image[None], mirrored=standard)
     best = int(probabilities[: len(CLASSES)].argmax())
     accepted = is_accepted(probabilities, card, len(prepared.cluster))
+    if not standard and _thickness(prepared.cluster.positions) < _THINNEST * scale:
+        accepted = False
+        prepared.notes.append("flat or straight, some three layers of atoms at most: no crystal")
     return {
         "class": CLASSES[best],
         "probability": float(probabilities[best]),
@@ -312,5 +355,9 @@ def classify(atoms: Atoms) -> dict:
         "verdict": "one of the seven" if accepted else "none of the seven",
         "spacegroup": prepared.group,
         "n_atoms": len(prepared.cluster),
-        "notes": [*prepared.notes, f"length scale {scale:.2f} Å"],
+        "notes": [
+            *prepared.notes,
+            f"judged by its {'fingerprint in the standard orientation' if standard else 'spectra, which no rotation changes'}",
+            f"length scale {scale:.2f} Å",
+        ],
     }

@@ -14,9 +14,10 @@ import zarr
 from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from tqdm import tqdm
 
-from xtalsight import crystals, fingerprints, scattering
+from xtalsight import counterexamples, crystals, fingerprints, scattering, spectra
 from xtalsight.crystals import build_crystal
 from xtalsight.fingerprints import DiffractionGeometry, fingerprint
+from xtalsight.spectra import DEGREES, SHELLS, spectrum
 from xtalsight.store import load_json, save_json
 
 CHUNK = 256
@@ -25,7 +26,7 @@ CHUNK = 256
 
 def write_fingerprints(
     tables: Mapping[Path, pd.DataFrame],
-    geometry: DiffractionGeometry = DiffractionGeometry(),
+    geometry: DiffractionGeometry | None = DiffractionGeometry(),
     n_jobs: int = -1,
     build=build_crystal,
 ) -> tuple[pd.DataFrame, float]:
@@ -39,10 +40,11 @@ def write_fingerprints(
     Parameters
     ----------
     tables : mapping of path to DataFrame
-        The arrays to write, (n, n_pixels, n_pixels, 3) float32, and the recipes of each, a row a structure, as from
-        `xtalsight.crystals.make_recipes`. Tables of equal length whose rows are copies of the same crystals, pristine and
+        The arrays to write, (n, n_pixels, n_pixels, 3) or (n, n_shells, n_degrees) float32, and the recipes of each, a row a
+        structure, as from `xtalsight.crystals.make_recipes`. Tables of equal length whose rows are copies of the same crystals, pristine and
         defective say, are best given in one call: their common work is done once.
-    geometry : DiffractionGeometry
+    geometry : DiffractionGeometry, optional
+        None: not fingerprints in the standard orientation, but each structure's `xtalsight.spectra.spectrum`.
     n_jobs : int
         Number of processes; -1 takes every core.
     build : callable
@@ -59,7 +61,7 @@ def write_fingerprints(
     arrays = {path: _open(path, recipes, geometry, build) for path, recipes in tables.items()}
     n_structures = max(map(len, tables.values()))
     missing = {
-        start: [path for path, array in arrays.items() if start < array.shape[0] and not _chunk(path, start).exists()]
+        start: [path for path, array in arrays.items() if start < array.shape[0] and not _chunk(array, start).exists()]
         for start in range(0, n_structures, CHUNK)
     }
     tasks = (
@@ -90,7 +92,7 @@ def write_fingerprints(
 
 
 def read_fingerprints(path, rows=slice(None)) -> np.ndarray:
-    """Read fingerprints of `write_fingerprints` into memory, (n, n_pixels, n_pixels, 3) float32: all, or a slice of them.
+    """Read fingerprints or spectra of `write_fingerprints` into memory, (n, ...) float32: all, or a slice of them.
 
     Raises
     ------
@@ -137,7 +139,9 @@ def split(recipes: pd.DataFrame, by: str, held_out: float, seed: int) -> tuple[n
 def _identity(recipes, geometry, build):
     """Digest of all that the fingerprints depend on."""
     parts = [recipes.to_csv(index=False), repr(geometry), build.__qualname__]
-    parts += [inspect.getsource(module) for module in (crystals, scattering, fingerprints, inspect.getmodule(build))]
+    modules = [crystals, scattering, fingerprints, *([spectra, counterexamples] if geometry is None else [])]
+    modules.append(inspect.getmodule(build))
+    parts += [inspect.getsource(module) for module in modules]
     parts += [f"{name} {version(name)}" for name in ("ase", "gemmi", "numba", "numpy", "scipy", "spglib", "vesin")]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -148,15 +152,15 @@ def _open(path, recipes, geometry, build):
         array = zarr.open_array(path, mode="r+")
         if array.attrs.get("identity") == identity:
             return array
-    image = (geometry.n_pixels, geometry.n_pixels, 3)
+    image = (len(SHELLS), len(DEGREES)) if geometry is None else (geometry.n_pixels, geometry.n_pixels, 3)
     array = zarr.create_array(path, shape=(len(recipes), *image), chunks=(CHUNK, *image), dtype="f4", overwrite=True)
     array.attrs["identity"] = identity
     return array
 
 
-def _chunk(path, start):
+def _chunk(array, start):
     """File of the chunk that begins with structure `start`; zarr writes it whole or not at all."""
-    return path / "c" / str(start // CHUNK) / "0" / "0" / "0"
+    return Path(array.store.root, "c", str(start // CHUNK), *["0"] * (array.ndim - 1))
 
 
 def _failures(path):
@@ -179,7 +183,8 @@ def _write_chunk(tables, start, geometry, build):
             if i >= len(rows[k]):
                 continue
             try:
-                chunks[k][i] = fingerprint(build(rows[k][i]), geometry)
+                atoms = build(rows[k][i])
+                chunks[k][i] = spectrum(atoms) if geometry is None else fingerprint(atoms, geometry)
             except ValueError as error:
                 failures[k].append({"row": start + i, "error": str(error)})
     for (array, _), images, failed in zip(tables, chunks, failures, strict=True):

@@ -1,4 +1,4 @@
-"""The convolutional networks: Table 1 of the paper, the report's variant of it, and a compact one."""
+"""The networks: Table 1 of the paper, the report's variant of it, a compact one, and one for spectra of any orientation."""
 
 import inspect
 import os
@@ -17,11 +17,13 @@ from keras import layers
 from tqdm import tqdm
 
 from xtalsight.crystals import CLASSES
+from xtalsight.spectra import DEGREES, SHELLS
 from xtalsight.store import load_table, replacing, save_table
 
 tf.get_logger().setLevel("ERROR")
 
 IMAGE_SHAPE = (64, 64, 3)
+SPECTRUM_SHAPE = (len(SHELLS), len(DEGREES))
 
 
 def make_reproducible(seed: int, threads: int = 2):
@@ -116,6 +118,36 @@ def compact_network(seed: int = 0, n_classes: int = len(CLASSES), square_root: b
     x = layers.Flatten(name="flatten")(x)
     outputs = layers.Dense(n_classes, activation="softmax", name="probabilities")(x)
     return keras.Model(inputs, outputs, name="compact")
+
+
+def spectrum_network(seed: int = 0, n_classes: int = len(CLASSES) + 1) -> keras.Model:
+    """Build the network for spectra: two dense layers of 320 and 128, each with batch normalisation and 20 % dropout.
+
+    It looks at log(1 + P), so that faint degrees count. Convolutions would not do: a degree or shell has its own meaning.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the initial weights and of the dropout.
+    n_classes : int
+        The seven, and "none of the seven" as the last.
+
+    Returns
+    -------
+    keras.Model
+        Uncompiled; input (n, n_shells, n_degrees), output (n, n_classes) class probabilities.
+    """
+    keras.utils.set_random_seed(seed)
+    inputs = keras.Input(SPECTRUM_SHAPE, name="spectrum")
+    x = layers.Flatten(name="flatten")(keras.ops.log1p(inputs))
+    x = layers.BatchNormalization(momentum=0.9, name="batch_normalization_0")(x)
+    for i, units in enumerate((320, 128), start=1):
+        x = layers.Dense(units, use_bias=False, name=f"dense_{i}")(x)
+        x = layers.BatchNormalization(momentum=0.9, name=f"batch_normalization_{i}")(x)
+        x = layers.ReLU(name=f"relu_{i}")(x)
+        x = layers.Dropout(0.2, seed=seed, name=f"dropout_{i}")(x)
+    outputs = layers.Dense(n_classes, activation="softmax", name="probabilities")(x)
+    return keras.Model(inputs, outputs, name="any_orientation")
 
 
 def layer_table(model: keras.Model) -> pd.DataFrame:
@@ -286,15 +318,15 @@ def _progress(bar):
 
 def _check(images, labels):
     images, labels = np.asarray(images, np.float32), np.asarray(labels)
-    if images.ndim != 4 or images.shape[1:] != IMAGE_SHAPE:
-        raise ValueError(f"{images.shape=} must be (n, 64, 64, 3)")
+    if images.shape[1:] not in (IMAGE_SHAPE, SPECTRUM_SHAPE):
+        raise ValueError(f"{images.shape=} must be (n, 64, 64, 3), or {('n', *SPECTRUM_SHAPE)} for spectra")
     if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(f"{labels.shape=} of {labels.dtype=} must be ({len(images)},) integers")
     return images, labels
 
 
 def predict(model: keras.Model, images: np.ndarray, mirrored: bool = False) -> np.ndarray:
-    """Return class probabilities (n, n_classes) of fingerprints (n, 64, 64, 3).
+    """Return class probabilities (n, n_classes) of fingerprints (n, 64, 64, 3) or spectra (n, n_shells, n_degrees).
 
     With `mirrored`, they are the mean over a fingerprint and its `mirror_images`.
     """

@@ -26,6 +26,7 @@ from sklearn.metrics import ConfusionMatrixDisplay
 
 from xtalsight.crystals import CLASSES
 from xtalsight.fingerprints import ORIENTATIONS, DiffractionGeometry, length_scale
+from xtalsight.spectra import DEGREES, SHELLS
 
 CLASS_COLORS = tuple(colormaps["tab10"].colors[: len(CLASSES)])
 """One colour (r, g, b) per class, in the order of `xtalsight.crystals.CLASSES`."""
@@ -537,3 +538,155 @@ def _answer_panel(ax, thresholds):
             line.set_text(f"{who}: {answer}" if probabilities else "")
 
     return fill, [truth, *groups[0], *groups[1], least, *lines]
+
+
+def draw_spectrum(spectrum: np.ndarray, ax: Axes | None = None, *, gamma: float = 0.5) -> Axes:
+    """Draw a rotation-invariant fingerprint: shells upwards, degrees to the right.
+
+    Parameters
+    ----------
+    spectrum : ndarray, shape (n_shells, n_degrees)
+        As from `xtalsight.spectra.spectrum`. The first column, the powder pattern, is drawn like the others.
+    ax : Axes, optional
+        ``ax.images[0]`` serves `Figure.colorbar`.
+    gamma : float
+        Exponent of the power law of the colours; 1 is linear.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    ValueError
+        Wrong shape.
+    """
+    spectrum = np.asarray(spectrum)
+    if spectrum.shape != (len(SHELLS), len(DEGREES)):
+        raise ValueError(f"{spectrum.shape=} must be {(len(SHELLS), len(DEGREES))}")
+    ax = _axes(ax, (3, 3))
+    step = SHELLS[1] - SHELLS[0]
+    extent = (DEGREES[0] - 1, DEGREES[-1] + 1, SHELLS[0] - step / 2, SHELLS[-1] + step / 2)
+    norm = PowerNorm(gamma, vmin=0, vmax=float(spectrum.max()))
+    ax.imshow(
+        spectrum, origin="lower", extent=extent, aspect="auto", norm=norm, cmap="viridis", interpolation="nearest"
+    )
+    ax.set(xlabel="degree l", ylabel="|s| (1 / length scale)", xticks=np.arange(0, DEGREES[-1] + 1, 8))
+    return ax
+
+
+_REFUSED_COLOR = "0.25"
+
+
+def draw_map_slice(table, level: int, ax: Axes | None = None, *, values: str = "label") -> Axes:
+    """Draw one layer of a map of a polycrystal, looking along z.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As from `xtalsight.grains.map_structure`.
+    level : int
+        Index ``k`` of the layer.
+    ax : Axes, optional
+        Gets x and y in angstrom.
+    values : {"label", "confidence", "grain"}
+        Classes in their colours, dark where the verdict is "none of the seven"; the probability of the class; or
+        the grains, in twenty colours, positions at boundaries dotted.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    ValueError
+        No such values, or no position in this layer.
+    """
+    if values not in ("label", "confidence", "grain"):
+        raise ValueError(f"{values=} must be 'label', 'confidence' or 'grain'")
+    layer = table[table.k == level]
+    if len(layer) == 0:
+        raise ValueError(f"{level=}: the map has layers {table.k.min()} to {table.k.max()}")
+    ax = _axes(ax, (3, 3))
+    i, j = layer.i - table.i.min(), layer.j - table.j.min()
+    image = np.ones((j.max() + 1, i.max() + 1, 4))
+    if values == "label":
+        colors = np.where(
+            layer.accepted.to_numpy()[:, None], np.array(CLASS_COLORS)[layer.label], to_rgb(_REFUSED_COLOR)
+        )
+    elif values == "confidence":
+        colors = colormaps["cividis"](layer.confidence.to_numpy())[:, :3]
+    else:
+        palette = np.array(colormaps["tab20"].colors)
+        colors = np.where(layer.grain.to_numpy()[:, None] >= 0, palette[layer.grain % 20], to_rgb(_REFUSED_COLOR))
+    image[j, i, :3] = colors
+    half = table.attrs["stride"] / 2
+    x, y = table.x.min() - half, table.y.min() - half
+    extent = (x, x + 2 * half * image.shape[1], y, y + 2 * half * image.shape[0])
+    ax.imshow(image, origin="lower", extent=extent, interpolation="nearest")
+    if values == "grain":
+        edge = layer[layer.boundary]
+        ax.plot(edge.x, edge.y, ".", color="black", ms=2)
+    ax.set(xlabel="x (Å)", ylabel="y (Å)")
+    return ax
+
+
+def draw_map_blocks(table, ax: Axes | None = None) -> Axes:
+    """Draw a map of a polycrystal as blocks in the colours of their classes, an eighth cut out to show the inside.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As from `xtalsight.grains.map_structure`. Dark blocks: none of the seven.
+    ax : Axes, optional
+        Of projection "3d".
+
+    Returns
+    -------
+    Axes
+    """
+    if ax is None:
+        ax = plt.figure(figsize=(4, 4)).add_subplot(projection="3d")
+    place = table[["i", "j", "k"]].to_numpy()
+    place = place - place.min(axis=0)
+    shape = place.max(axis=0) + 1
+    filled, colors = np.zeros(shape, bool), np.ones((*shape, 3))
+    filled[tuple(place.T)] = True
+    colors[tuple(place.T)] = np.where(
+        table.accepted.to_numpy()[:, None], np.array(CLASS_COLORS)[table.label], to_rgb(_REFUSED_COLOR)
+    )
+    half = shape // 2
+    filled[half[0] :, : half[1], half[2] :] = False
+    ax.voxels(filled, facecolors=colors, edgecolor=(0, 0, 0, 0.15), linewidth=0.2)
+    ax.set_box_aspect(shape)
+    ax.view_init(25, -50)
+    ax.set_axis_off()
+    return ax
+
+
+def draw_map(table, level: int | None = None) -> Figure:
+    """Draw class, confidence and grains of one layer of a map, its middle one by default, and the whole as blocks.
+
+    Returns
+    -------
+    Figure
+    """
+    level = np.sort(table.k)[len(table) // 2] if level is None else level
+    figure = Figure(figsize=(10, 3.2), layout="constrained")
+    axes = [figure.add_subplot(1, 4, i + 1, projection="3d" if i == 3 else None) for i in range(4)]
+    titles = {"label": "class", "confidence": "confidence, 0 to 1", "grain": "grains, boundaries"}
+    for ax, (values, title) in zip(axes, titles.items(), strict=False):
+        draw_map_slice(table, level, ax, values=values)
+        ax.set_title(title)
+    draw_map_blocks(table, axes[3])
+    class_legend(figure, refused=True, loc="outside lower center", ncols=len(CLASSES) + 1, fontsize="small")
+    return figure
+
+
+def class_legend(ax, refused: bool = False, **kwargs):
+    """Add a legend of the colours of the classes to axes or a figure, of what is none of them if `refused`; return it."""
+    names, colors = [*CLASSES], [*CLASS_COLORS]
+    if refused:
+        names, colors = [*names, "none"], [*colors, _REFUSED_COLOR]
+    patches = [Rectangle((0, 0), 1, 1, facecolor=color) for color in colors]
+    return ax.legend(patches, names, **kwargs)

@@ -119,9 +119,9 @@ def publish_weights(folder: Path, target: Path, results: dict):
     """Copy the trained networks that `xtalsight.classify` uses to `target`, with ``model_card.json``.
 
     The card says for each network what it looks at, what it was trained on, when it refuses and how often it is right
-    (the numbers of `results`), and for both the commit of the code that trained them.
+    (the numbers of `results`), and for all the commit of the code that trained them.
     """
-    verdict = load_json(Path(folder, "artefacts", "robust.json"))
+    verdict, turned = (load_json(Path(folder, "artefacts", f"{name}.json")) for name in ("robust", "any_orientation"))
 
     def accuracies(prefix):
         found = {key.removeprefix(prefix): value for key, value in results.items() if key.startswith(prefix)}
@@ -144,6 +144,20 @@ def publish_weights(folder: Path, target: Path, results: dict):
             "strangers_refused": results["verdict.refused.all"],
             "crystals_refused": results["verdict.refused.crystals"],
         },
+        "any_orientation": {
+            "made_by": "08_any_orientation",
+            "input": "spectra of spherical harmonics (n_shells, n_degrees), in any orientation",
+            "classes": [*CLASSES, "none"],
+            "trained_on": "damaged clouds cut from crystals, some perfect, random crystals of other space groups, random points",
+            "structures": results["any.structures"],
+            "elements_not_trained_on": turned["unseen"],
+            "thresholds": turned["thresholds"],
+            "error_rate": turned["error_rate"],
+            "parameters": results["any.parameters"],
+            "accuracy": accuracies("any.spectra."),
+            "strangers_refused": results["any.refused.all"],
+            "crystals_refused": results["any.refused.crystals"],
+        },
         "table_1": {
             "made_by": "04_cnn_training",
             "input": "fingerprint (64, 64, 3) scaled by the mean distance to the nearest neighbour",
@@ -153,7 +167,8 @@ def publish_weights(folder: Path, target: Path, results: dict):
             "accuracy": accuracies("cnn.table_1.random."),
         },
     }
-    for source, name in (("robust", "compact"), ("table_1", "table_1")):
+    sources = {"compact": "robust", "any_orientation": "any_orientation", "table_1": "table_1"}
+    for name, source in sources.items():
         with replacing(target / f"{name}.keras") as temporary:
             shutil.copyfile(Path(folder, "artefacts", f"{source}.keras"), temporary)
     save_json(target / "model_card.json", card)

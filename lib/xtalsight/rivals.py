@@ -1,10 +1,12 @@
-"""Other ways to tell a crystal structure: space groups by spglib, neighbour analysis by OVITO.
+"""Other ways to tell a crystal structure: space groups by spglib, neighbour analysis by OVITO, bond order by freud.
 
-OVITO is optional (``pip install ovito``); `HAS_OVITO` says whether it is there and can be loaded.
+OVITO and freud are optional (``pip install ovito freud-analysis``); `HAS_OVITO` and `HAS_FREUD` say whether they are there
+and can be loaded.
 """
 
 import numpy as np
 from ase import Atoms
+from scipy.spatial import cKDTree
 
 from xtalsight.crystals import CLASS_OF_SPACE_GROUP, CLASSES, space_group
 
@@ -15,6 +17,13 @@ except ImportError:  # also where it is installed but lacks a library of the sys
     HAS_OVITO = False
 else:
     HAS_OVITO = True
+
+try:
+    import freud
+except ImportError:
+    HAS_FREUD = False
+else:
+    HAS_FREUD = True
 
 NO_ANSWER = -1
 """What the functions return when a method finds none of the seven classes."""
@@ -34,7 +43,13 @@ NEIGHBOUR_METHODS = {
     "adaptive common-neighbour analysis": ("bcc", "fcc", "hcp"),
     "Ackland-Jones": ("bcc", "fcc", "hcp"),
 }
-"""Methods of `neighbour_class`, and the prototypes that each of them has a type for."""
+"""Methods of `neighbour_classes`, and the prototypes that each of them has a type for."""
+
+DEGREES = (2, 4, 6, 8, 10, 12)
+"""Degrees l of the bond-orientational order parameters of `steinhardt`."""
+
+N_BONDS = 12
+"""Nearest neighbours of an atom that `steinhardt` counts: those of the close packings."""
 
 
 def space_group_class(atoms: Atoms, symprec: float, angle_tolerance: float) -> int:
@@ -55,8 +70,8 @@ def space_group_class(atoms: Atoms, symprec: float, angle_tolerance: float) -> i
         return NO_ANSWER
 
 
-def neighbour_class(atoms: Atoms, method: str) -> int:
-    """Return the class that most atoms have by their neighbours, those without any not counted, or `NO_ANSWER`.
+def neighbour_classes(atoms: Atoms, method: str) -> np.ndarray:
+    """Return the class that each atom has by its neighbours, or `NO_ANSWER`.
 
     Parameters
     ----------
@@ -66,6 +81,11 @@ def neighbour_class(atoms: Atoms, method: str) -> int:
         055007 (2016), doi:10.1088/0965-0393/24/5/055007) with all its types and OVITO's cutoff of the deviation; adaptive
         common-neighbour analysis (A. Stukowski, ibid. 20, 045021 (2012), doi:10.1088/0965-0393/20/4/045021); bond angles
         (G. J. Ackland, A. P. Jones, Phys. Rev. B 73, 054104 (2006), doi:10.1103/PhysRevB.73.054104).
+
+    Returns
+    -------
+    ndarray
+        Labels, (n_atoms,) int.
 
     Raises
     ------
@@ -83,7 +103,74 @@ def neighbour_class(atoms: Atoms, method: str) -> int:
         structure.enabled = True
     data = ase_to_ovito(atoms)
     data.apply(modifier)
-    types = np.asarray(data.particles["Structure Type"])
-    names = [modifier.structures[t].name for t in types]
-    labels = [CLASSES.index(_CLASS_OF_TYPE[name]) for name in names if name in _CLASS_OF_TYPE]
-    return int(np.bincount(labels).argmax()) if labels else NO_ANSWER
+    classes = [_CLASS_OF_TYPE.get(structure.name) for structure in modifier.structures]
+    labels = np.array([NO_ANSWER if name is None else CLASSES.index(name) for name in classes])
+    return labels[np.asarray(data.particles["Structure Type"])]
+
+
+def neighbour_class(atoms: Atoms, method: str) -> int:
+    """Return the class that most atoms have by their neighbours, those without any not counted, or `NO_ANSWER`.
+
+    Parameters and errors as those of `neighbour_classes`.
+    """
+    labels = neighbour_classes(atoms, method)
+    labels = labels[labels != NO_ANSWER]
+    return int(np.bincount(labels).argmax()) if len(labels) else NO_ANSWER
+
+
+def steinhardt(atoms: Atoms) -> np.ndarray:
+    """Compute the bond-orientational order parameters of each atom of a finite cloud, and their neighbour averages.
+
+    With the directions r_ij from atom i to its nearest neighbours j, `N_BONDS` in number, and spherical harmonics Y_lm,
+
+        q_lm(i) = mean over j of Y_lm(r_ij)
+        q_l(i) = sqrt(4 pi / (2 l + 1) sum over m of |q_lm(i)|^2)
+
+    The averaged ones take, instead of q_lm(i), its mean over atom i and these neighbours: they see the second shell, too,
+    and fluctuate less. Both are the same in any orientation and at any scale. In fcc, q_4 = 0.191 and q_6 = 0.575.
+
+    Where more atoms than needed are equally far, rounding chooses among them, and the values with it: in perfect bcc (8
+    neighbours and 4 of the next 6), sc (6 and 6 of 12) and diamond (4 and 8 of 12), and at surfaces. Only in fcc and hcp do
+    all the atoms inside have the same values.
+
+    Parameters
+    ----------
+    atoms : Atoms
+        A cloud. Cell and ``pbc`` are ignored: there are no periodic images.
+
+    Returns
+    -------
+    ndarray
+        (n_atoms, 12) float32, right to three decimals: q_l for the six l of `DEGREES`, then the averaged q_l for the same.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        freud is not installed.
+    ValueError
+        Fewer than 13 atoms.
+
+    References
+    ----------
+    P. J. Steinhardt, D. R. Nelson, M. Ronchetti, Phys. Rev. B 28, 784 (1983), doi:10.1103/PhysRevB.28.784.
+
+    W. Lechner, C. Dellago, J. Chem. Phys. 129, 114707 (2008), doi:10.1063/1.2977970.
+    """
+    if not HAS_FREUD:
+        raise ModuleNotFoundError("the bond-orientational order parameters need freud: pip install freud-analysis")
+    if len(atoms) <= N_BONDS:
+        raise ValueError(f"{len(atoms)} atoms are too few: each needs {N_BONDS} neighbours")
+    positions = atoms.positions - (atoms.positions.max(axis=0) + atoms.positions.min(axis=0)) / 2
+    # freud wants a periodic box. In this one every image is farther away than any two atoms are from each other.
+    box = freud.box.Box.cube(6 * np.abs(positions).max())
+    # freud's own search starts from the density of the box, far too low here, and takes several times as long.
+    neighbours = cKDTree(positions).query(positions, N_BONDS + 1)[1][:, 1:]
+    first, second = np.repeat(np.arange(len(atoms)), N_BONDS), neighbours.ravel()
+    bonds = freud.locality.NeighborList.from_arrays(
+        len(atoms), len(atoms), first, second, positions[second] - positions[first]
+    )
+    # Two computations: where average=True, freud's `ql` is the averaged one, too, whatever its documentation says.
+    return np.hstack([
+        freud.order.Steinhardt(DEGREES, average=average).compute((box, positions), bonds).particle_order
+        for average in (False, True)
+    ])  # fmt: skip

@@ -1,0 +1,264 @@
+"""Clouds of atoms in any orientation, without a cell: cut from crystals, and polycrystals of several grains."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from ase import Atoms
+from scipy.spatial import Delaunay, cKDTree
+from scipy.spatial.transform import Rotation
+from scipy.stats import qmc
+
+from xtalsight.counterexamples import NONE, build_counterexample
+from xtalsight.crystals import build_crystal, make_recipes, primitive_cell, remove_atoms, rotate
+from xtalsight.fingerprints import length_scale
+
+SHAPES = ("sphere", "convex", "fragment", "supercell")
+"""Shapes of clouds: a sphere; a random convex body; a sphere in a slab or wire, or at a face, edge or corner; the standard supercell of
+`xtalsight.crystals.build_crystal`."""
+
+_ROTATION = ("rotation_x", "rotation_y", "rotation_z")
+
+
+def cut_cloud(crystal: Atoms, n_atoms: int, shape: str, rng: np.random.Generator) -> Atoms:
+    """Cut a cloud of exactly `n_atoms` atoms out of an endless crystal, about a random point.
+
+    Parameters
+    ----------
+    crystal : Atoms
+        Periodic in three directions; its orientation is kept.
+    n_atoms : int
+    shape : {"sphere", "convex", "fragment"}
+        "convex": within a random number, 8 to 16, of random planes whose distances from the middle differ by up to a
+        factor of 5/3, and no farther than twice the nearest of them can be. "fragment": a sphere, cut by up to six planes at
+        right angles, no nearer to its middle than a quarter of the radius.
+    rng : Generator
+
+    Returns
+    -------
+    Atoms
+        Without cell, not periodic, around the origin.
+
+    Raises
+    ------
+    ValueError
+        No such shape, or the crystal is not periodic.
+    """
+    if shape not in SHAPES[:3]:
+        raise ValueError(f"{shape=} must be one of {', '.join(SHAPES[:3])}")
+    if not crystal.pbc.all():
+        raise ValueError("a cloud is cut out of a crystal that is periodic in three directions")
+    middle = rng.random(3) @ crystal.cell.array
+    gauge, reach = {"sphere": _sphere, "convex": _convex, "fragment": _fragment}[shape](rng)
+    # A sphere that holds the body: r <= reach times the gauge. The gauge of the last atom is not known beforehand.
+    radius = (3 * n_atoms * crystal.get_volume() / len(crystal) / (4 * np.pi)) ** (1 / 3)
+    while True:
+        positions, numbers = _ball(crystal, middle, reach * radius)
+        values = gauge(positions)
+        if (values <= radius).sum() >= n_atoms:
+            break
+        radius *= 1.1
+    kept = np.sort(np.argsort(values, kind="stable")[:n_atoms])
+    return Atoms(numbers[kept], positions[kept])
+
+
+# Each returns a gauge, a function of positions (n, 3) that is below r inside a body r times the size of the first, and how far that
+# reaches from its middle.
+def _sphere(rng):
+    return (lambda positions: np.linalg.norm(positions, axis=1)), 1.0
+
+
+def _convex(rng):
+    normals = rng.normal(size=(rng.integers(8, 17), 3))
+    normals /= np.linalg.norm(normals, axis=1)[:, None]
+    return _within_planes(normals, rng.uniform(0.75, 1.25, len(normals)), 1.5), 1.5
+
+
+def _fragment(rng):
+    axes = Rotation.random(rng=rng).as_matrix()
+    sides = rng.integers(0, 3, 3)  # on which of its two sides each axis is cut
+    sides[0] += sides.sum() == 0
+    normals = np.concatenate([axes[sides > 0], -axes[sides > 1]])
+    return _within_planes(normals, rng.uniform(0.25, 1, len(normals)), 1.0), 1.0
+
+
+def _within_planes(normals, distances, radius):
+    """Gauge of the body within planes and a sphere."""
+    planes = normals / distances[:, None]
+
+    def gauge(positions):
+        return np.maximum((positions @ planes.T).max(axis=1), np.linalg.norm(positions, axis=1) / radius)
+
+    return gauge
+
+
+def _ball(crystal, middle, radius):
+    """Positions relative to `middle`, and atomic numbers, of the atoms of an endless crystal within a radius."""
+    crystal = crystal.copy()
+    crystal.wrap()
+    # A plane of the reciprocal vector b lies |b| r lattice planes away at most.
+    limits = np.ceil(radius * np.linalg.norm(crystal.cell.reciprocal().array, axis=1)).astype(int) + 1
+    centre = np.floor(crystal.cell.scaled_positions(middle[None])[0]).astype(int)
+    cells = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in limits), indexing="ij"), axis=-1).reshape(-1, 3)
+    origins = (cells + centre) @ crystal.cell.array - middle
+    extent = np.linalg.norm(crystal.positions, axis=1).max()
+    origins = origins[(origins**2).sum(axis=1) <= (radius + extent) ** 2]
+    positions = (origins[:, None] + crystal.positions).reshape(-1, 3)
+    inside = (positions**2).sum(axis=1) <= radius**2
+    return positions[inside], np.tile(crystal.numbers, len(origins))[inside]
+
+
+def build_cloud(recipe) -> Atoms:
+    """Build the cloud of a recipe: a crystal of any class, or a structure of none, turned, cut, damaged.
+
+    Primitive cell -> strain -> orientation -> cut -> a part replaced by another grain -> vacancies -> displacements. Of a
+    structure of no class, which is damaged already, nothing but orientation and cut.
+
+    Parameters
+    ----------
+    recipe : mapping
+        A row of `xtalsight.crystals.make_recipes` or `xtalsight.counterexamples.make_counterexamples` with the columns
+        ``shape`` (one of `SHAPES`; of a structure of no class not the supercell) and ``n_atoms`` (before vacancies; of a
+        supercell the least number). Optional, of crystals: ``strain`` and ``displacement`` as in
+        `xtalsight.crystals.build_crystal`; ``second``, the prototype of another grain, turned at random, of which the cloud
+        holds what lies beyond a random plane, 2 to 35 % (but not of a supercell).
+
+    Returns
+    -------
+    Atoms
+        Without cell, not periodic; ``info["name"]`` names the recipe.
+    """
+    rng = np.random.default_rng([int(recipe["seed"]), int(recipe["id"]), 7])
+    if recipe["label"] == NONE:
+        structure = build_counterexample(recipe)
+        angles = Rotation.random(rng=rng).as_euler("xyz", degrees=True)
+        cloud = cut_cloud(rotate(structure, angles), int(recipe["n_atoms"]), recipe["shape"], rng)
+        cloud.info["name"] = structure.info["name"]
+        return cloud
+    angles = [recipe[name] for name in _ROTATION]
+    if recipe["shape"] == "supercell":
+        cloud = rotate(build_crystal(recipe), angles)  # the supercell itself stands in the standard orientation
+        cloud.set_cell(None)
+        cloud.pbc = False
+        return cloud
+    crystal = primitive_cell(recipe)
+    if strain := recipe.get("strain", 0):
+        components = rng.uniform(-strain, strain, (3, 3))
+        crystal.set_cell(crystal.cell.array @ (np.eye(3) + (components + components.T) / 2), scale_atoms=True)
+    cloud = cut_cloud(rotate(crystal, angles), int(recipe["n_atoms"]), recipe["shape"], rng)
+    if isinstance(recipe.get("second"), str):
+        cloud = _with_second_grain(cloud, recipe, length_scale(crystal), rng)
+    cloud = remove_atoms(cloud, recipe["vacancy_ratio"], rng)
+    cloud.positions += rng.normal(size=(len(cloud), 3)) * recipe.get("displacement", 0)
+    cloud.info["name"] = f"{recipe['element']} {recipe['prototype']} {recipe['id']}"
+    return cloud
+
+
+def _with_second_grain(cloud, recipe, nearest, rng):
+    """Replace the atoms beyond a plane by those of another crystal of the element, the closest pairs left out."""
+    (second,) = make_recipes({recipe["second"]: 1}, int(recipe["id"]), elements=[recipe["element"]]).to_dict("records")
+    other = rotate(primitive_cell(second), Rotation.random(rng=rng).as_euler("xyz", degrees=True))
+    radius = np.linalg.norm(cloud.positions, axis=1).max()
+    positions, numbers = _ball(other, rng.random(3) @ other.cell.array, radius)
+    body = Delaunay(cloud.positions, qhull_options="QJ")
+    normal = rng.normal(size=3)
+    plane = np.quantile(cloud.positions @ normal, 1 - rng.uniform(0.02, 0.35))
+    cloud = cloud[cloud.positions @ normal < plane]
+    beyond = (positions @ normal >= plane) & (body.find_simplex(positions) >= 0)
+    positions, numbers = positions[beyond], numbers[beyond]
+    apart = cKDTree(cloud.positions).query(positions)[0] > _CLOSEST * nearest
+    return cloud + Atoms(numbers[apart], positions[apart])
+
+
+_CLOSEST = 0.75  # of the nearest-neighbour distance: atoms of two grains that come closer are not both there
+
+
+def build_polycrystal(
+    cells: Sequence[Atoms],
+    n_atoms: int,
+    rng: np.random.Generator,
+    vacancy_ratio: float = 0.0,
+    displacement: float = 0.0,
+) -> Atoms:
+    """Fill a cube with Voronoi grains, one of each given crystal, turned at random.
+
+    The middles of the grains are random points that keep their distance (`scipy.stats.qmc.PoissonDisk`). Where grains meet,
+    atoms that come closer than 0.75 of the nearest-neighbour distance to one of another grain are left out.
+
+    Parameters
+    ----------
+    cells : sequence of Atoms
+        Periodic cell of the crystal of each grain.
+    n_atoms : int
+        Atoms of the perfect crystals in the cube, about.
+    rng : Generator
+    vacancy_ratio : float
+        Fraction of the atoms to remove, in [0, 1).
+    displacement : float
+        Standard deviation of each coordinate, angstrom.
+
+    Returns
+    -------
+    Atoms
+        Without cell; arrays ``grain`` (index into `cells`) and ``from_boundary``, the distance of the place of the perfect
+        crystal from the nearest plane between two grains, angstrom.
+
+    Raises
+    ------
+    ValueError
+        No cells, or one that is not periodic.
+
+    References
+    ----------
+    G. Voronoi, J. Reine Angew. Math. 134, 198 (1908), doi:10.1515/crll.1908.134.198.
+    """
+    if len(cells) == 0 or not all(cell.pbc.all() for cell in cells):
+        raise ValueError("a polycrystal needs the cell of at least one crystal, each periodic in three directions")
+    volume = np.mean([cell.get_volume() / len(cell) for cell in cells])
+    edge = (n_atoms * volume) ** (1 / 3)
+    middles = edge * _apart(len(cells), rng)
+    tree = cKDTree(middles)
+    # How far each grain reaches, from points that fill the cube densely enough.
+    probes = edge * qmc.Sobol(3, rng=rng).random_base2(15)
+    distance, nearest = tree.query(probes)
+    reach = np.array([distance[nearest == grain].max(initial=0) for grain in range(len(cells))]) + 0.05 * edge
+    parts = []
+    for grain, cell in enumerate(cells):
+        turned = rotate(cell, Rotation.random(rng=rng).as_euler("xyz", degrees=True))
+        positions, numbers = _ball(turned, rng.random(3) @ turned.cell.array, reach[grain])
+        positions += middles[grain]
+        inside = ((positions >= 0) & (positions < edge)).all(axis=1)
+        inside[inside] = tree.query(positions[inside])[1] == grain
+        part = Atoms(numbers[inside], positions[inside])
+        part.set_array("grain", np.full(len(part), grain))
+        parts.append(part)
+    atoms = sum(parts[1:], parts[0])
+    closest = _CLOSEST * min(length_scale(cell) for cell in cells)
+    pairs = cKDTree(atoms.positions).query_pairs(closest, output_type="ndarray")
+    grains = atoms.arrays["grain"]
+    pairs = pairs[grains[pairs[:, 0]] != grains[pairs[:, 1]]]
+    atoms = atoms[np.setdiff1d(np.arange(len(atoms)), pairs[:, 1])]
+    atoms.set_array("from_boundary", _from_boundary(atoms.positions, middles))
+    atoms = remove_atoms(atoms, vacancy_ratio, rng)
+    atoms.positions += rng.normal(size=(len(atoms), 3)) * displacement
+    return atoms
+
+
+def _apart(n, rng):
+    """Random points (n, 3) in the unit cube, no two closer than seven tenths of the edge of their share of it."""
+    points = qmc.PoissonDisk(3, radius=0.7 * n ** (-1 / 3), rng=rng).fill_space()
+    if len(points) < n:
+        raise ValueError(f"{n} grains do not fit")  # the fill is denser than this: not seen
+    return points[np.sort(rng.permutation(len(points))[:n])]
+
+
+def _from_boundary(positions, middles):
+    """Distance to the nearest of the planes that bisect the lines between the middle of the own grain and others."""
+    if len(middles) == 1:
+        return np.full(len(positions), np.inf)
+    distances = np.linalg.norm(positions[:, None] - middles, axis=-1)
+    own = distances.argmin(axis=1)
+    apart = np.linalg.norm(middles[own][:, None] - middles, axis=-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        planes = (distances**2 - distances.min(axis=1)[:, None] ** 2) / (2 * apart)
+    planes[np.arange(len(own)), own] = np.inf
+    return planes.min(axis=1)

@@ -1,0 +1,197 @@
+"""Maps of polycrystals: which class a large cloud of atoms has, position by position, and its grains."""
+
+import joblib
+import numpy as np
+import pandas as pd
+from ase import Atoms
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+from tqdm import tqdm
+
+from xtalsight.classify import SMALLEST, is_refused, load_network
+from xtalsight.crystals import CLASSES
+from xtalsight.spectra import DEGREES, SHELLS, harmonics, power
+
+_BLOCK = 6  # positions along an edge of a block, the unit of parallel work
+_OFF_CENTRE = 0.25  # radii from the middle of a ball to the mean of its atoms; half a ball has 3/8
+
+# Degrees 2 to 8 tell how a crystal is turned, within some ten degrees, whatever its symmetry.
+_ORIENTED = np.flatnonzero((DEGREES >= 2) & (DEGREES <= 8))
+_N_ORIENTED = 2 * len(SHELLS) * len(_ORIENTED) * (DEGREES[_ORIENTED[-1]] + 1)  # real and imaginary parts
+
+ALIKE = 0.9
+"""Least correlation of the diffraction at neighbouring positions inside a grain. In one crystal it is above 0.95, with half of the
+atoms missing, too; a step of half a radius across a boundary lowers it to 0.8 or less, wherever the two positions lie."""
+
+BALL = 192
+"""Number of atoms of the balls that are judged, in the median."""
+
+
+def sphere_radius(positions: np.ndarray, n_atoms: int = BALL) -> float:
+    """Return the radius of the sphere around an atom that holds `n_atoms` atoms in the median, angstrom."""
+    some = positions[:: max(1, len(positions) // 500)]
+    k = min(n_atoms, len(positions))
+    return float(np.median(cKDTree(positions).query(some, k=[k])[0]))
+
+
+def map_structure(
+    atoms: Atoms, radius: float | None = None, stride: float | None = None, n_jobs: int = -1
+) -> pd.DataFrame:
+    """Name the class at every position of a cloud of atoms, and find its grains.
+
+    Spheres of atoms around the points of a cubic grid are judged one by one from their `xtalsight.spectra.power`. A position is
+    inside a grain if the diffraction at all of its six neighbours, not only its power, is like its own: the normalised product of
+    the harmonics of degree 2 to 8 is at least `ALIKE`. Such positions that touch are a grain, which is one crystal, so that their
+    probabilities are added up for its class; the others, at boundaries, go to the nearest grain.
+
+    Parameters
+    ----------
+    atoms : Atoms
+        Up to a million atoms or more. A cell is not looked at, and periodic images are not added: at the faces, spheres are cut.
+    radius : float, optional
+        Of the spheres, angstrom. Without it, that of `sphere_radius`, which is large where atoms are missing.
+    stride : float, optional
+        Of the grid, angstrom; half the radius without it.
+    n_jobs : int
+        Number of processes; -1 takes every core. Neither it nor the order of the atoms changes a class.
+
+    Returns
+    -------
+    DataFrame
+        A row for each position whose sphere is mostly within the cloud (at a face, less than a third may lie outside): ``i, j, k`` (on the grid), ``x, y, z`` (angstrom),
+        ``n_atoms``; ``label, class, confidence, accepted``: class by the position alone, its probability and the verdict; ``grain``
+        (0 is the largest; -1 where none is within a radius); ``boundary`` (not inside a grain); ``grain_label``, class by all
+        inner positions of the grain (-1 without grain). ``attrs`` holds ``radius`` and ``stride``.
+
+    Raises
+    ------
+    ValueError
+        No atoms, positions that are not numbers, a radius or stride that is not positive, or no sphere with atoms enough
+        within the cloud.
+    """
+    if len(atoms) < 2 or not np.isfinite(atoms.positions).all():
+        raise ValueError("a map needs atoms, at least two, with positions that are finite numbers")
+    radius = sphere_radius(atoms.positions) if radius is None else radius
+    stride = radius / 2 if stride is None else stride
+    if not (0 < radius < np.inf and 0 < stride < np.inf):
+        raise ValueError(f"{radius=} and {stride=} must be positive and finite")
+    low, high = atoms.positions.min(axis=0), atoms.positions.max(axis=0)
+    start = low + ((high - low) % stride) / 2
+    # The points that are nearest to some atom: two clouds far apart make no grid between them.
+    grid = np.unique(np.rint((atoms.positions - start) / stride).astype(int), axis=0)
+    tree = cKDTree(atoms.positions)
+    counts = tree.query_ball_point(start + stride * grid, radius, workers=n_jobs, return_length=True)
+    enough = counts >= SMALLEST
+    if not enough.any():
+        raise ValueError(f"no sphere of radius {radius:.3g} Å holds {SMALLEST} atoms: choose a larger radius")
+    grid, counts = grid[enough], counts[enough]
+    spectra, oriented, inside = _spectra(atoms, tree, grid, start, stride, radius, n_jobs)
+    if not inside.any():
+        raise ValueError(f"no sphere of radius {radius:.3g} Å lies within the cloud: choose a smaller radius")
+    spectra, oriented, grid, counts = (values[inside] for values in (spectra, oriented, grid, counts))
+    from xtalsight.networks import predict
+
+    network, card = load_network("any_orientation")
+    known = np.isfinite(spectra).all(axis=(1, 2))
+    probabilities = np.zeros((len(grid), len(CLASSES) + 1), np.float32)
+    probabilities[:, -1] = 1
+    if known.any():
+        probabilities[known] = predict(network, spectra[known])
+    label = probabilities[:, : len(CLASSES)].argmax(axis=1)
+    accepted = ~is_refused(probabilities, card["thresholds"])
+    table = pd.DataFrame(grid, columns=["i", "j", "k"])
+    table[["x", "y", "z"]] = start + stride * grid
+    table["n_atoms"] = counts
+    table["label"], table["class"] = label, np.array(CLASSES)[label]
+    table["confidence"] = probabilities[np.arange(len(label)), label]
+    table["accepted"] = accepted
+    table["grain"], table["boundary"] = _grains(grid, oriented, radius / stride)
+    # A grain is one crystal: what its inner positions say together.
+    inner = table[~table.boundary].grain.to_numpy()
+    together = np.array([np.bincount(inner, weights=p) for p in probabilities[~table.boundary, : len(CLASSES)].T])
+    table["grain_label"] = np.where(table.grain >= 0, together.argmax(axis=0)[table.grain] if len(inner) else -1, -1)
+    table.attrs = {"radius": radius, "stride": stride}
+    return table
+
+
+def _spectra(atoms, tree, grid, start, stride, radius, n_jobs):
+    """Of the spheres around grid points: spectra, NaN where there is none; what tells their turn; whether they are within."""
+    blocks = [rows.to_numpy() for _, rows in pd.Series(range(len(grid))).groupby([*(grid // _BLOCK).T])]
+    reach = radius + np.sqrt(3) / 2 * _BLOCK * stride
+
+    def task(rows):
+        centres = start + stride * grid[rows]
+        near = np.sort(tree.query_ball_point((centres.min(axis=0) + centres.max(axis=0)) / 2, reach))
+        return joblib.delayed(_spectra_of_block)(atoms.positions[near], atoms.numbers[near], centres, radius)
+
+    # Few tasks are made ahead, so that memory stays flat.
+    parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator", pre_dispatch="2*n_jobs")
+    spectra = np.empty((len(grid), len(SHELLS), len(DEGREES)), np.float32)
+    oriented = np.empty((len(grid), _N_ORIENTED), np.float16)
+    inside = np.empty(len(grid), bool)
+    with tqdm(total=len(grid), unit=" positions", desc="map", mininterval=1) as progress:
+        for rows, results in zip(blocks, parallel(map(task, blocks)), strict=True):
+            spectra[rows], oriented[rows], inside[rows] = results
+            progress.update(len(rows))
+    return spectra, oriented, inside
+
+
+def _spectra_of_block(positions, numbers, centres, radius):
+    spectra = np.full((len(centres), len(SHELLS), len(DEGREES)), np.nan, np.float32)
+    oriented = np.zeros((len(centres), _N_ORIENTED), np.float16)
+    is_inside = np.zeros(len(centres), bool)
+    for i, ball in enumerate(cKDTree(positions).query_ball_point(centres, radius)):
+        ball = np.sort(ball)
+        off_centre = np.linalg.norm(positions[ball].mean(axis=0) - centres[i])
+        is_inside[i] = off_centre <= _OFF_CENTRE * radius
+        if not is_inside[i]:
+            continue
+        try:
+            coefficients = harmonics(Atoms(numbers[ball], positions[ball]))
+        except ValueError:  # no length scale, for example
+            continue
+        spectra[i] = power(coefficients)
+        # Orders m and -m count alike.
+        some = coefficients[:, _ORIENTED, : 2 * len(_ORIENTED) + 1] * np.r_[1, np.full(2 * len(_ORIENTED), np.sqrt(2))]
+        some = some.ravel()
+        oriented[i] = np.concatenate([some.real, some.imag]) / np.linalg.norm(some)
+    return spectra, oriented, is_inside
+
+
+def _grains(grid, oriented, radius):
+    """Connected regions of grid points: number of each point's grain, and whether it lies at a boundary."""
+    extent = np.ptp(grid, axis=0) + 2
+    place = np.ravel_multi_index(tuple((grid - grid.min(axis=0)).T), extent)  # sorted, as the grid is
+    pairs = []
+    for axis in range(3):
+        step = int(np.prod(extent[axis + 1 :]))
+        found = np.minimum(np.searchsorted(place, place + step), len(place) - 1)
+        here = np.flatnonzero(place[found] == place + step)
+        pairs.append((here, found[here]))
+    first, second = np.concatenate(pairs, axis=1)
+    alike = [
+        np.einsum("ij,ij->i", oriented[a].astype(np.float32), oriented[b].astype(np.float32)) >= ALIKE
+        for a, b in zip(*(np.array_split(ends, 1 + len(ends) // 4096) for ends in (first, second)), strict=True)
+    ]
+    alike = np.concatenate(alike)
+    boundary = ~oriented.any(axis=1)  # where there are no harmonics
+    boundary[first[~alike]] = boundary[second[~alike]] = True
+    joined = ~boundary[first] & ~boundary[second]
+    links = coo_array((np.ones(joined.sum()), (first[joined], second[joined])), shape=(len(grid), len(grid)))
+    _, component = connected_components(links, directed=False)
+    inside = np.flatnonzero(~boundary)
+    grain = np.full(len(grid), -1)
+    if len(inside):
+        distance, nearest = cKDTree(grid[inside]).query(grid)
+        grain = np.where(distance <= radius, component[inside][nearest], -1)
+    # The largest first; of equal ones, the one that holds the first point.
+    numbers, sizes = np.unique(grain[grain >= 0], return_counts=True)
+    rank = np.full(len(grid) + 1, -1)
+    rank[numbers[np.argsort(-sizes, kind="stable")]] = np.arange(len(numbers))
+    return rank[grain], boundary
+
+
+def nearest_position(atoms: Atoms, table: pd.DataFrame) -> np.ndarray:
+    """Return for each atom the row of `map_structure`'s table whose position is nearest: (n_atoms,) int."""
+    return cKDTree(table[["x", "y", "z"]].to_numpy()).query(atoms.positions)[1]

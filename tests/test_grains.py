@@ -1,0 +1,383 @@
+import numpy as np
+import pandas as pd
+import pytest
+from ase import Atoms
+from ase.build import bulk
+from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
+from sklearn.metrics import adjusted_rand_score
+
+from xtalsight import grains
+from xtalsight.classify import SMALLEST
+from xtalsight.clouds import build_polycrystal, cut_cloud
+from xtalsight.crystals import CLASSES, rotate
+from xtalsight.fingerprints import length_scale
+from xtalsight.grains import BALL, map_structure, nearest_position, sphere_radius
+from xtalsight.spectra import cloud_radius
+
+SEED = 1912
+PROBABILITY = 1e-3  # what rounding changes
+FCC, NONE = CLASSES.index("fcc"), len(CLASSES)
+COPPER, IRON = bulk("Cu"), bulk("Fe")
+WHOLE = 0.9  # of the atoms of the fullest sphere: it is not cut by a face
+
+
+class Says:
+    """A network that gives the same answer about everything."""
+
+    def __init__(self, label):
+        self.label = label
+
+    def predict_on_batch(self, spectra):
+        return np.tile(np.eye(NONE + 1, dtype=np.float32)[self.label], (len(spectra), 1))
+
+
+def says(monkeypatch, network):
+    monkeypatch.setattr(grains, "load_network", lambda name: (network, {"thresholds": [0.5] * len(CLASSES)}))
+
+
+@pytest.fixture
+def everything_is_fcc(monkeypatch):
+    says(monkeypatch, Says(FCC))
+
+
+def ball(n_atoms=1000, cell=COPPER):
+    """A ball of a crystal, turned at random."""
+    rng = np.random.default_rng([SEED, n_atoms])
+    return cut_cloud(rotate(cell, Rotation.random(rng=rng).as_euler("xyz", degrees=True)), n_atoms, "sphere", rng)
+
+
+def block(cell, axis, low, high):
+    """The part between two corners of a crystal turned by 30 degrees about an axis."""
+    turn = Rotation.from_rotvec(np.radians(30) * np.array(axis) / np.linalg.norm(axis)).as_euler("xyz", degrees=True)
+    crystal = cut_cloud(rotate(cell, turn), 12_000, "sphere", np.random.default_rng(SEED))
+    atoms = crystal[((crystal.positions >= low) & (crystal.positions < high)).all(axis=1)]
+    return Atoms(atoms.numbers, atoms.positions)
+
+
+def two_halves(left=COPPER, right=COPPER, size=(24, 15, 15)):
+    """Two crystals that meet at x = 0, where neighbours keep their distance."""
+    x, y, z = size
+    return block(left, (1, 2, 3), (-x, -y, -z), (-0.6, y, z)) + block(right, (3, -1, 2), (0.6, -y, -z), (x, y, z))
+
+
+def whole(table):
+    return (table.n_atoms > WHOLE * table.n_atoms.max()).to_numpy()
+
+
+# What is in the crystal.
+
+
+@pytest.mark.parametrize(
+    "crystal, name",
+    [(COPPER, "fcc"), (IRON, "bcc"), (bulk("Mg"), "hex/rh"), (bulk("Si"), "diam")],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_single_crystal_is_of_one_class_and_one_grain(crystal, name):
+    table = map_structure(ball(4000, crystal), stride=7.0, n_jobs=1)
+    inside = table[whole(table)]
+    assert len(inside) > 15
+    assert set(inside.label) == {CLASSES.index(name)}
+    assert inside.accepted.all()
+    assert set(inside.grain) == {0}
+
+
+def test_a_single_crystal_has_no_boundary_but_at_its_surface():
+    table = map_structure(ball(n_atoms=2500), n_jobs=1)
+    middle = np.linalg.norm(table[["x", "y", "z"]], axis=1) < 0.8 * table.attrs["radius"]
+    assert middle.sum() > 15
+    assert not table.boundary[middle].any()
+
+
+def test_a_crystal_that_lacks_a_quarter_of_its_atoms_is_one_grain():
+    atoms = ball(n_atoms=4000)
+    damaged = atoms[np.random.default_rng(SEED).random(len(atoms)) > 0.25]
+    table = map_structure(damaged, stride=7.0, n_jobs=1)
+    inside = table[whole(table)]
+    assert (inside.label == FCC).all()
+    assert (inside.grain == 0).mean() > 0.95
+
+
+def test_two_crystals_have_their_classes():
+    table = map_structure(two_halves(COPPER, IRON), n_jobs=1)
+    radius = table.attrs["radius"]
+    for side, name in ((table.x < -radius, "fcc"), (table.x > radius, "bcc")):
+        inside = side & whole(table)
+        assert inside.sum() > 10
+        assert (table.label[inside] == CLASSES.index(name)).all() and table.accepted[inside].all()
+        assert table.grain[inside].nunique() == 1
+
+
+def assert_two_grains(table):
+    """The halves are the two largest grains; the boundary between them is where they meet, and nowhere else inside."""
+    radius = table.attrs["radius"]
+    named = table[table.accepted]
+    assert len(named) > 0.9 * len(table)
+    left, right = (set(named.grain[side]) for side in (named.x < -radius, named.x > radius))
+    assert (len(left), len(right)) == (1, 1)
+    assert left | right == {0, 1}
+    assert table.boundary[np.abs(table.x) < table.attrs["stride"] / 2].all()
+    assert not table.boundary[(np.abs(table.x) > radius) & whole(table)].any()
+
+
+def test_two_turned_halves_of_one_metal_are_two_grains():
+    assert_two_grains(map_structure(two_halves(), n_jobs=1))
+
+
+def test_two_turned_halves_are_two_grains_even_where_every_sphere_is_accepted(everything_is_fcc):
+    """Spheres half in one grain and half in the other are like both of them: they must not join these."""
+    assert_two_grains(map_structure(two_halves(), n_jobs=1))
+
+
+def test_two_turned_halves_are_two_grains_on_a_fine_grid_too(everything_is_fcc):
+    table = map_structure(two_halves(size=(18, 10, 10)), radius=9.0, stride=3.0, n_jobs=1)
+    left, right = (set(table.grain[side]) for side in (table.x < -9, table.x > 9))
+    assert (len(left), len(right)) == (1, 1)
+    assert left != right
+
+
+def test_grains_of_a_polycrystal_of_one_metal_are_told_apart():
+    atoms = build_polycrystal([COPPER] * 4, 5000, np.random.default_rng(SEED))
+    table = map_structure(atoms, n_jobs=1)
+    found = table.grain.to_numpy()[nearest_position(atoms, table)]
+    deep = atoms.arrays["from_boundary"] > table.attrs["radius"] / 2
+    assert adjusted_rand_score(atoms.arrays["grain"][deep], found[deep]) > 0.9
+
+
+def test_halves_that_stand_alike_are_one_grain(everything_is_fcc):
+    crystal = block(COPPER, (1, 2, 3), (-18, -11, -11), (18, 11, 11))
+    without_a_layer = crystal[np.abs(crystal.positions[:, 0]) > 0.6]
+    assert set(map_structure(without_a_layer, n_jobs=1).grain) == {0}
+
+
+def test_neighbours_of_two_classes_are_two_grains_although_they_stand_alike(monkeypatch):
+    class Halves(Says):
+        """The first positions, those of low x, are fcc, the others bcc."""
+
+        def predict_on_batch(self, spectra):
+            return np.eye(NONE + 1, dtype=np.float32)[np.where(np.arange(len(spectra)) < len(spectra) // 2, FCC, 0)]
+
+    says(monkeypatch, Halves(FCC))
+    table = map_structure(ball(1000), radius=8.0, stride=5.0, n_jobs=1)
+    assert len(table) <= 128  # one batch
+    inside = table[~table.boundary]
+    assert set(inside.label) == {0, FCC}
+    assert not set(inside.grain[inside.label == FCC]) & set(inside.grain[inside.label == 0])
+
+
+# The table.
+
+
+@pytest.fixture(scope="module")
+def halves():
+    """Map of two grains, from a network that accepts everything; 'stride' of the grid is half of the radius."""
+    with pytest.MonkeyPatch.context() as patch:
+        says(patch, Says(FCC))
+        atoms = two_halves()
+        return atoms, map_structure(atoms, n_jobs=1)
+
+
+def test_columns(halves):
+    _, table = halves
+    assert {*"ijkxyz", "n_atoms", "label", "class", "confidence", "accepted", "grain", "boundary"} == set(table)
+    assert (table["class"] == np.array(CLASSES)[table.label]).all()
+    assert table.attrs["stride"] == table.attrs["radius"] / 2
+
+
+def test_positions_lie_on_a_cubic_grid(halves):
+    _, table = halves
+    offset = table[["x", "y", "z"]].to_numpy() - table.attrs["stride"] * table[["i", "j", "k"]].to_numpy()
+    np.testing.assert_allclose(offset, np.tile(offset[0], (len(offset), 1)), atol=1e-9)
+    assert not table[["i", "j", "k"]].duplicated().any()
+
+
+def test_atoms_of_each_sphere_are_counted(halves):
+    atoms, table = halves
+    distance = np.linalg.norm(table[["x", "y", "z"]].to_numpy()[:, None] - atoms.positions, axis=-1)
+    np.testing.assert_array_equal(table.n_atoms, (distance <= table.attrs["radius"]).sum(axis=1))
+    assert table.n_atoms.min() >= SMALLEST
+
+
+def test_every_atom_inside_has_a_position_near(halves):
+    atoms, table = halves
+    inside = (np.abs(atoms.positions) < (18, 9, 9)).all(axis=1)
+    distance = cKDTree(table[["x", "y", "z"]]).query(atoms.positions[inside])[0]
+    assert distance.max() <= np.sqrt(3) / 2 * table.attrs["stride"] + 1e-9
+
+
+def test_between_neighbours_of_different_grains_there_is_a_boundary(halves):
+    _, table = halves
+    row = {place: i for i, place in enumerate(map(tuple, table[["i", "j", "k"]].to_numpy()))}
+    different = 0
+    for place, i in row.items():
+        for step in np.eye(3, dtype=int):
+            j = row.get(tuple(place + step), i)
+            if table.grain[i] != table.grain[j]:
+                assert table.boundary[i] or table.boundary[j]
+                different += 1
+    assert different > 10
+
+
+def test_grains_are_numbered_by_size(halves):
+    _, table = halves
+    sizes = table.grain[table.grain >= 0].value_counts().sort_index()
+    assert sizes.index.tolist() == list(range(len(sizes)))
+    assert (np.diff(sizes) <= 0).all()
+
+
+def test_the_larger_of_two_balls_is_grain_0_wherever_it_is(everything_is_fcc):
+    small, large = ball(n_atoms=400), ball(n_atoms=900)
+    for shift in (100, -100):
+        moved = small.copy()
+        moved.positions[:, 0] += shift
+        table = map_structure(moved + large, n_jobs=1)
+        assert set(table.grain[np.abs(table.x) > 50]) == {1}
+        assert set(table.grain[np.abs(table.x) < 50]) == {0}
+
+
+def test_what_is_refused_is_no_grain_and_all_boundary(monkeypatch):
+    says(monkeypatch, Says(NONE))
+    table = map_structure(ball(), n_jobs=1)
+    assert not table.accepted.any()
+    assert set(table.grain) == {-1}
+    assert table.boundary.all()
+
+
+# What does not matter.
+
+
+@pytest.fixture(scope="module")
+def damaged():
+    atoms = two_halves(size=(16, 11, 11))
+    rng = np.random.default_rng(SEED)
+    atoms = atoms[rng.random(len(atoms)) > 0.2]
+    atoms.positions += rng.normal(scale=0.1, size=(len(atoms), 3))
+    return atoms
+
+
+def assert_same_map(first, second):
+    exact = ["i", "j", "k", "n_atoms", "label", "accepted", "grain", "boundary"]
+    pd.testing.assert_frame_equal(first[exact], second[exact])
+    np.testing.assert_allclose(first.confidence, second.confidence, atol=PROBABILITY)
+
+
+def shuffled(atoms):
+    return atoms[np.random.default_rng(SEED).permutation(len(atoms))]
+
+
+def test_order_of_the_atoms_does_not_change_the_radius(damaged):
+    assert sphere_radius(shuffled(damaged).positions) == sphere_radius(damaged.positions)
+
+
+def test_order_of_the_atoms_does_not_change_the_map(damaged):
+    assert_same_map(*(map_structure(atoms, radius=10.0, n_jobs=1) for atoms in (damaged, shuffled(damaged))))
+
+
+def test_number_of_jobs_does_not_matter(damaged):
+    one, two = (map_structure(damaged, n_jobs=n) for n in (1, 2))
+    pd.testing.assert_frame_equal(one, two)
+    assert one.attrs == two.attrs
+
+
+def test_translation_moves_the_map(damaged):
+    moved = damaged.copy()
+    moved.positions += [1000, -30, 7]
+    first, second = (map_structure(atoms, n_jobs=1) for atoms in (damaged, moved))
+    assert_same_map(first, second)
+    shift = (second[["x", "y", "z"]] - first[["x", "y", "z"]]).to_numpy()
+    np.testing.assert_allclose(shift, np.tile([1000, -30, 7], (len(shift), 1)), atol=1e-6)
+
+
+def test_cell_and_periodicity_do_not_matter(everything_is_fcc):
+    atoms = ball(n_atoms=600)
+    boxed = Atoms(atoms.numbers, atoms.positions, cell=(30, 30, 30), pbc=True)
+    assert_same_map(map_structure(atoms, n_jobs=1), map_structure(boxed, n_jobs=1))
+
+
+@pytest.mark.parametrize("distance", [1e3, 1e6])
+def test_between_two_clouds_far_apart_there_is_no_grid(distance, everything_is_fcc):
+    atoms = ball(n_atoms=600)
+    other = atoms.copy()
+    other.positions[:, 1] += distance
+    alone, both = (map_structure(one, n_jobs=1) for one in (atoms, atoms + other))
+    assert len(both) < 2.5 * len(alone)
+    assert set(both.grain) == {0, 1}
+    assert set(both.grain[both.y > distance / 2]) != set(both.grain[both.y < distance / 2])
+
+
+# Radius.
+
+
+def test_radius_is_that_of_a_ball_of_so_many_atoms():
+    atoms = ball(n_atoms=20_000)
+    assert sphere_radius(atoms.positions) == pytest.approx(length_scale(atoms) * cloud_radius(BALL), rel=0.05)
+
+
+def test_radius_grows_with_vacancies():
+    """A ball of as many atoms is twice as large by volume where half are missing."""
+    atoms = ball(n_atoms=20_000)
+    half = atoms[np.random.default_rng(SEED).random(len(atoms)) < 0.5]
+    assert sphere_radius(half.positions) == pytest.approx(2 ** (1 / 3) * sphere_radius(atoms.positions), rel=0.05)
+
+
+def test_radius_of_a_cloud_with_fewer_atoms_is_that_of_the_cloud():
+    atoms = ball(n_atoms=100)
+    reach = np.linalg.norm(atoms.positions, axis=1).max()
+    assert reach < sphere_radius(atoms.positions) < 2 * reach
+
+
+def test_the_radius_and_the_stride_given_are_taken(everything_is_fcc):
+    table = map_structure(ball(), radius=8.0, stride=6.0, n_jobs=1)
+    assert table.attrs == {"radius": 8.0, "stride": 6.0}
+    assert np.diff(np.unique(table.x.round(6))).min() == pytest.approx(6.0)
+
+
+# The nearest position.
+
+
+def test_nearest_position_is_the_nearest(halves):
+    atoms, table = halves
+    rows = nearest_position(atoms, table)
+    distance = np.linalg.norm(atoms.positions[:, None] - table[["x", "y", "z"]].to_numpy(), axis=-1)
+    np.testing.assert_allclose(distance[np.arange(len(atoms)), rows], distance.min(axis=1), rtol=1e-12)
+
+
+# Bad input.
+
+
+def changed(place, value):
+    atoms = ball(n_atoms=200)
+    atoms.positions[place] = value
+    return atoms
+
+
+@pytest.mark.parametrize(
+    "atoms, options, reason",
+    [
+        (Atoms(), {}, "at least two"),
+        (Atoms("Cu", [(0, 0, 0)]), {}, "at least two"),
+        (changed(7, np.nan), {}, "finite"),
+        (changed((3, 1), np.inf), {}, "finite"),
+        (ball(n_atoms=SMALLEST - 1), {}, "larger radius"),
+        (ball(n_atoms=200), {"radius": 1.0}, "larger radius"),
+        (ball(n_atoms=200), {"radius": -5.0}, "positive"),
+        (ball(n_atoms=200), {"radius": 0}, "positive"),
+        (ball(n_atoms=200), {"radius": np.nan}, "positive"),
+        (ball(n_atoms=200), {"radius": np.inf}, "positive"),
+        (ball(n_atoms=200), {"stride": -1.0}, "positive"),
+        (ball(n_atoms=200), {"stride": 0}, "positive"),
+        (Atoms("Cu40", np.ones((40, 3))), {}, "positive"),
+    ],
+    ids=["none", "one", "NaN", "inf", "few", "small radius", "negative radius", "no radius", "NaN radius", "infinite radius", "negative stride", "no stride", "coincident"],
+)  # fmt: skip
+def test_what_has_no_map_gets_one_sentence(atoms, options, reason, everything_is_fcc):
+    with pytest.raises(ValueError, match=reason) as error:
+        map_structure(atoms, **options, n_jobs=1)
+    assert "\n" not in str(error.value)
+
+
+def test_spheres_without_spectra_are_refused(everything_is_fcc):
+    """Twins of all atoms, as of two overlaid frames: no neighbour has a distance."""
+    atoms = ball(n_atoms=600)
+    table = map_structure(atoms + atoms, n_jobs=1)
+    assert not table.accepted.any()
