@@ -259,6 +259,8 @@ def test_a_second_grain_lies_within_the_body(shape):
     """Its atoms are not far outside the hull of the cloud that has none."""
     for number in range(10):
         plain, both, new = with_second_grain(number, shape)
+        if not new.any():  # the smallest shares of small clouds
+            continue
         hull = ConvexHull(plain.positions).equations
         outside = (both.positions[new] @ hull[:, :3].T + hull[:, 3]).max(axis=1)
         assert outside.max() < 1.5 * length_scale(plain)

@@ -8,12 +8,15 @@ from scipy.spatial.transform import Rotation
 from sklearn.metrics import adjusted_rand_score
 
 from xtalsight import grains
+from xtalsight.__main__ import map_file
 from xtalsight.classify import SMALLEST
 from xtalsight.clouds import build_polycrystal, cut_cloud
+from xtalsight.counterexamples import build_counterexample, make_counterexamples
 from xtalsight.crystals import CLASSES, rotate
 from xtalsight.fingerprints import length_scale
 from xtalsight.grains import BALL, map_structure, nearest_position, sphere_radius
 from xtalsight.spectra import cloud_radius
+from xtalsight.store import load_table
 
 SEED = 1912
 PROBABILITY = 1e-3  # what rounding changes
@@ -111,7 +114,7 @@ def test_two_crystals_have_their_classes():
 def assert_two_grains(table):
     """The halves are the two largest grains; the boundary between them is where they meet, and nowhere else inside."""
     radius = table.attrs["radius"]
-    named = table[table.accepted]
+    named = table[table.grain >= 0]
     assert len(named) > 0.9 * len(table)
     left, right = (set(named.grain[side]) for side in (named.x < -radius, named.x > radius))
     assert (len(left), len(right)) == (1, 1)
@@ -150,19 +153,20 @@ def test_halves_that_stand_alike_are_one_grain(everything_is_fcc):
     assert set(map_structure(without_a_layer, n_jobs=1).grain) == {0}
 
 
-def test_neighbours_of_two_classes_are_two_grains_although_they_stand_alike(monkeypatch):
-    class Halves(Says):
-        """The first positions, those of low x, are fcc, the others bcc."""
+def test_the_class_of_a_grain_is_that_of_most_of_its_inside(monkeypatch):
+    class Wavers(Says):
+        """One position in four is bcc, and surer of it than the others."""
 
         def predict_on_batch(self, spectra):
-            return np.eye(NONE + 1, dtype=np.float32)[np.where(np.arange(len(spectra)) < len(spectra) // 2, FCC, 0)]
+            probabilities = np.zeros((len(spectra), NONE + 1), np.float32)
+            probabilities[:, FCC] = 0.8
+            probabilities[::4] = np.eye(NONE + 1)[0]
+            return probabilities
 
-    says(monkeypatch, Halves(FCC))
+    says(monkeypatch, Wavers(FCC))
     table = map_structure(ball(1000), radius=8.0, stride=5.0, n_jobs=1)
-    assert len(table) <= 128  # one batch
-    inside = table[~table.boundary]
-    assert set(inside.label) == {0, FCC}
-    assert not set(inside.grain[inside.label == FCC]) & set(inside.grain[inside.label == 0])
+    assert set(table.label) == {0, FCC}
+    assert set(table.grain) == {0} and set(table.grain_label) == {FCC}
 
 
 # The table.
@@ -179,7 +183,17 @@ def halves():
 
 def test_columns(halves):
     _, table = halves
-    assert {*"ijkxyz", "n_atoms", "label", "class", "confidence", "accepted", "grain", "boundary"} == set(table)
+    assert {
+        *"ijkxyz",
+        "n_atoms",
+        "label",
+        "class",
+        "confidence",
+        "accepted",
+        "grain",
+        "boundary",
+        "grain_label",
+    } == set(table)
     assert (table["class"] == np.array(CLASSES)[table.label]).all()
     assert table.attrs["stride"] == table.attrs["radius"] / 2
 
@@ -235,12 +249,19 @@ def test_the_larger_of_two_balls_is_grain_0_wherever_it_is(everything_is_fcc):
         assert set(table.grain[np.abs(table.x) < 50]) == {0}
 
 
-def test_what_is_refused_is_no_grain_and_all_boundary(monkeypatch):
+def test_what_is_refused_may_be_a_grain_but_is_not_accepted(monkeypatch):
+    """A crystal of another structure has grains, too."""
     says(monkeypatch, Says(NONE))
     table = map_structure(ball(), n_jobs=1)
     assert not table.accepted.any()
-    assert set(table.grain) == {-1}
-    assert table.boundary.all()
+    assert set(table.grain) == {0}
+
+
+def test_random_points_have_no_grain(everything_is_fcc):
+    recipe = make_counterexamples({"hard_spheres": 1}, SEED).iloc[0]
+    points = build_counterexample(recipe).repeat(2)
+    table = map_structure(points, n_jobs=1)
+    assert table.boundary.mean() > 0.95
 
 
 # What does not matter.
@@ -381,3 +402,25 @@ def test_spheres_without_spectra_are_refused(everything_is_fcc):
     atoms = ball(n_atoms=600)
     table = map_structure(atoms + atoms, n_jobs=1)
     assert not table.accepted.any()
+
+
+# Command line.
+
+
+def test_command_line_writes_table_and_picture(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    two_halves(COPPER, IRON).write("halves.xyz")
+    assert map_file("halves.xyz", None, 8.0) == 0
+    table = load_table(tmp_path / "halves.map.csv")
+    assert {"x", "class", "grain"} <= set(table)
+    assert (tmp_path / "halves.map.png").read_bytes()[1:4] == b"PNG"
+    printed = capsys.readouterr().out
+    assert "fcc" in printed and "bcc" in printed and "8.00 Å apart" in printed
+
+
+def test_command_line_says_why_there_is_no_map(tmp_path, capsys):
+    COPPER.write(tmp_path / "one.xyz")
+    assert map_file(tmp_path / "one.xyz", None, None) == 1
+    assert capsys.readouterr().err.startswith("error: ")
+    assert map_file(tmp_path / "none.xyz", None, None) == 1
+    assert "does not exist" in capsys.readouterr().err

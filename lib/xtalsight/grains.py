@@ -30,7 +30,8 @@ BALL = 192
 
 def sphere_radius(positions: np.ndarray, n_atoms: int = BALL) -> float:
     """Return the radius of the sphere around an atom that holds `n_atoms` atoms in the median, angstrom."""
-    some = positions[:: max(1, len(positions) // 500)]
+    order = np.lexsort(positions.T)  # that of the file must not matter
+    some = positions[order[:: max(1, len(positions) // 500)]]
     k = min(n_atoms, len(positions))
     return float(np.median(cKDTree(positions).query(some, k=[k])[0]))
 
