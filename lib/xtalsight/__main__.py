@@ -91,7 +91,7 @@ def main():
     command = commands.add_parser("map", help="name the crystal structure at every place of a large cloud of atoms")
     command.add_argument("file", metavar="FILE", help="any structure file that ASE reads")
     command.add_argument(
-        "--radius", type=float, help="of the balls of atoms that are judged, Å (default: some 256 atoms)"
+        "--radius", type=float, help="of the balls of atoms that are judged, Å (default: some 200 atoms)"
     )
     command.add_argument("--stride", type=float, help="distance of their middles, Å (default: half the radius)")
     command.set_defaults(run=lambda arguments: map_file(arguments.file, arguments.radius, arguments.stride))

@@ -60,8 +60,8 @@ def map_structure(
     Returns
     -------
     DataFrame
-        A row for each position whose sphere is mostly within the cloud (at a face, less than a third may lie outside): ``i, j, k`` (on the grid), ``x, y, z`` (angstrom),
-        ``n_atoms``; ``label, class, confidence, accepted``: class by the position alone, its probability and the verdict; ``grain``
+        A row for each position whose sphere is mostly within the cloud (at a face, less than a third may lie outside):
+        ``i, j, k`` (on the grid), ``x, y, z`` (angstrom), ``n_atoms``; ``label, class, confidence, accepted``: class by the position alone, its probability and the verdict; ``grain``
         (0 is the largest; -1 where none is within a radius); ``boundary`` (not inside a grain); ``grain_label``, class by all
         inner positions of the grain (-1 without grain). ``attrs`` holds ``radius`` and ``stride``.
 

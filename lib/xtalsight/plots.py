@@ -578,6 +578,11 @@ def draw_spectrum(spectrum: np.ndarray, ax: Axes | None = None, *, gamma: float 
 _REFUSED_COLOR = "0.25"
 
 
+def _verdict_colors(table):
+    """Colour (n, 3) of each position of a map: that of its class, or of what is refused."""
+    return np.where(table.accepted.to_numpy()[:, None], np.array(CLASS_COLORS)[table.label], to_rgb(_REFUSED_COLOR))
+
+
 def draw_map_slice(table, level: int, ax: Axes | None = None, *, values: str = "label") -> Axes:
     """Draw one layer of a map of a polycrystal, looking along z.
 
@@ -609,17 +614,15 @@ def draw_map_slice(table, level: int, ax: Axes | None = None, *, values: str = "
         raise ValueError(f"{level=}: the map has layers {table.k.min()} to {table.k.max()}")
     ax = _axes(ax, (3, 3))
     i, j = layer.i - table.i.min(), layer.j - table.j.min()
-    image = np.ones((j.max() + 1, i.max() + 1, 4))
+    image = np.ones((j.max() + 1, i.max() + 1, 3))
     if values == "label":
-        colors = np.where(
-            layer.accepted.to_numpy()[:, None], np.array(CLASS_COLORS)[layer.label], to_rgb(_REFUSED_COLOR)
-        )
+        colors = _verdict_colors(layer)
     elif values == "confidence":
         colors = colormaps["cividis"](layer.confidence.to_numpy())[:, :3]
     else:
         palette = np.array(colormaps["tab20"].colors)
         colors = np.where(layer.grain.to_numpy()[:, None] >= 0, palette[layer.grain % 20], to_rgb(_REFUSED_COLOR))
-    image[j, i, :3] = colors
+    image[j, i] = colors
     half = table.attrs["stride"] / 2
     x, y = table.x.min() - half, table.y.min() - half
     extent = (x, x + 2 * half * image.shape[1], y, y + 2 * half * image.shape[0])
@@ -652,9 +655,7 @@ def draw_map_blocks(table, ax: Axes | None = None) -> Axes:
     shape = place.max(axis=0) + 1
     filled, colors = np.zeros(shape, bool), np.ones((*shape, 3))
     filled[tuple(place.T)] = True
-    colors[tuple(place.T)] = np.where(
-        table.accepted.to_numpy()[:, None], np.array(CLASS_COLORS)[table.label], to_rgb(_REFUSED_COLOR)
-    )
+    colors[tuple(place.T)] = _verdict_colors(table)
     half = shape // 2
     filled[half[0] :, : half[1], half[2] :] = False
     ax.voxels(filled, facecolors=colors, edgecolor=(0, 0, 0, 0.15), linewidth=0.2)

@@ -53,8 +53,9 @@ SHELLS, DEGREES = resolution(N_ATOMS)
 LARGEST_RADIUS = 32.0
 """Largest radius of a cloud, in units of its length scale; some two hundred thousand atoms."""
 
-# Waves between the outermost atoms are few: the quadrature need not be exact for their degrees. At 0.8 of them, turning a cloud
-# changes its spectrum by less than one percent; at 0.7, by up to three.
+# Waves between the outermost atoms are few: the quadrature need not be exact for their degrees. At 0.84 of them, turning a cloud
+# changes its spectrum by 0.4 % at most, but a ball of a crystal that stands along the axes of the grid by 1.0 % (512 atoms) or
+# 2.1 % (5000): there the errors add up. At 0.88 that would be 0.45 and 0.63 %.
 _SHARE_OF_DEGREES = 0.84
 _RADIUS_STEP = 0.1  # grids are made for radii that are multiples of this, and kept
 
@@ -115,8 +116,7 @@ def harmonics(atoms: Atoms) -> np.ndarray:
     ValueError
         As `xtalsight.fingerprints.length_scale`, an element without form factor, or a cloud that is too large.
     """
-    positions = _scaled_positions(atoms)
-    radius = np.linalg.norm(positions, axis=1).max()
+    positions, radius = _scaled_positions(atoms)
     grid = _grid(_RADIUS_STEP * float(np.ceil(radius / _RADIUS_STEP)))
     numbers, groups = np.unique(atoms.numbers, return_inverse=True)
     form_factors = np.array([form_factor(number, SHELLS) for number in numbers])
@@ -149,7 +149,7 @@ def _scaled_positions(atoms):
             f"{_name(atoms)}: it reaches {radius:.0f} times its length scale of {scale:.2f} Å from its middle, more than "
             f"{LARGEST_RADIUS:g}: cut a piece out of it, or map it (xtalsight.grains)"
         )
-    return positions
+    return positions, radius
 
 
 def _name(atoms):
@@ -201,7 +201,7 @@ def spectrum(atoms: Atoms) -> np.ndarray:
     Returns
     -------
     ndarray, shape (n_shells, n_degrees), float32
-        On the `SHELLS`, of the `DEGREES`. A turn of the atoms changes it by less than 1 % of itself.
+        On the `SHELLS`, of the `DEGREES`. A turn of up to some 500 atoms changes it by 1 % of itself at most.
 
     Raises
     ------
