@@ -146,7 +146,7 @@ def look(settings: Settings) -> Look:
     """Build the crystal and let two networks look at it, each through the fingerprint that it was trained on.
 
     The compact network answers as in `classify.classify`, but on the atoms as they stand: that function first undoes the
-    turn of a crystal whose symmetry can still be found.
+    turn of a crystal whose symmetry can still be found, and looks at the spectra of any other.
 
     Returns
     -------
