@@ -45,11 +45,15 @@ import pandas as pd
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
-from ase.optimize import FIRE
+from ase.optimize import LBFGS
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import adjusted_rand_score
+from sklearn.model_selection import cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
 from xtalsight import (
@@ -222,10 +226,8 @@ def draws(recipes, n):
     return np.array([np.random.default_rng([r.seed, r.id, 6]).random(n) for r in recipes.itertuples()])
 
 
-def pristine(per_kind, seed, elements, more=None):
-    """Recipes of perfect clouds of 256 atoms, the shapes by turns, with their neighbour distance."""
-    counts = {kind: per_kind * (more or {}).get(kind, 1) for kind in PROTOTYPES}
-    recipes = crystals.make_recipes(counts, seed, elements=elements)
+def pristine(recipes):
+    """The same crystals with their neighbour distance, as perfect clouds of 256 atoms, the shapes by turns."""
     nearest = [length_scale(crystals.primitive_cell(recipe)) for recipe in recipes.to_dict("records")]
     return recipes.assign(nearest=nearest, shape=np.resize(clouds.SHAPES, len(recipes)), n_atoms=256)
 
@@ -236,13 +238,15 @@ def damage(recipes, vacancies=0.0, displacement=0.0, **more):
 
 
 # %%
-hard = {"bct_in": 12, "bct_pa": 8, "bcc": 5, "fcc": 7, "graphite": 2, "rh_graphite": 2}
-perfect = pristine(train_per_kind, seed + 1, seen, more=hard)
+hard = {"bct_in": 16, "bct_pa": 10, "bcc": 8, "fcc": 12, "graphite": 2, "rh_graphite": 2}
+counts = {kind: train_per_kind * hard.get(kind, 1) for kind in PROTOTYPES}
+perfect = crystals.make_recipes(counts, seed + 1, elements=seen)
 u, v, w, size, spared, nearby, which, where, grain, kind = draws(perfect, 10).T
 lowest = np.where(perfect.prototype == "bct_pa", 0.93, np.choose((3 * which).astype(int), [1.03, 1.344, 1.445]))
 near = perfect.prototype.isin(["bct_in", "bct_pa"]) & (perfect.groupby("prototype").cumcount() >= train_per_kind)
 near &= nearby < 0.5
 perfect.loc[near, "c_over_a"] = (lowest + 0.04 * where)[near]
+perfect = pristine(perfect)
 
 # %%
 radius, angle = np.sqrt(u) * (spared > 1 / 16), np.pi / 2 * v
@@ -304,7 +308,7 @@ networks.layer_table(model)
 # Clouds of 256 places, of unseen elements, equally many of each kind and shape; one thing is done to them at a time.
 
 # %%
-base = pristine(test_per_kind, seed + 3, unseen)
+base = pristine(crystals.make_recipes(dict.fromkeys(PROTOTYPES, test_per_kind), seed + 3, elements=unseen))
 TESTS = {
     "perfect": {},
     "vacancies_25": {"vacancies": 0.25},
@@ -478,7 +482,25 @@ wrong["answer"] = [CLASSES[label] for label in wrong.answer]
 wrong.groupby(["test", "prototype", "answer"]).agg(clouds=("id", "size"), c_over_a=("c_over_a", "mean")).round(2)
 
 # %% [markdown]
-# Nearly all errors are between the tetragonal class and the cubic ones that it borders on.
+# Nearly all errors are between the tetragonal class and the cubic ones that it borders on. Is it the network, or is there no more to
+# know? The study's crystals come as near to fcc, c/a = √2, as 1.384 and 1.445. **Predict:** of these nearest ones and of fcc, atoms displaced
+# by 10 %, how many does a classifier mistake that has nothing else to learn?
+
+# %%
+pair = crystals.make_recipes(dict.fromkeys(["fcc", "bct_in"], 4 * calibration_per_kind), seed + 8, elements=unseen)
+pair.loc[pair.prototype == "bct_in", "c_over_a"] = np.resize([1.384, 1.445], 4 * calibration_per_kind)
+pair = damage(pristine(pair), displacement=0.1)
+pair_spectra = spectra_of({"border": pair})["border"]
+specialist = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
+says = cross_val_predict(specialist, np.log1p(pair_spectra).reshape(len(pair), -1), pair.label, cv=5)
+results["any.border.specialist"] = (says != pair.label).mean()
+results["any.border.network"] = (of_class(networks.predict(model, pair_spectra)) != pair.label).mean()
+results["any.border.specialist"], results["any.border.network"]
+
+# %% [markdown]
+# A logistic regression that sees nothing but such pairs (each fifth judged by one trained on the others) is wrong
+# for <!--=any.border.specialist:.1%-->…<!--/-->, the network for <!--=any.border.network:.1%-->…<!--/-->: at this border the spectra of some 256 shaken
+# atoms do not say more. It is narrow: few crystals of the tests lie there.
 #
 # ## Knowing when not to answer
 #
@@ -488,7 +510,7 @@ wrong.groupby(["test", "prototype", "answer"]).agg(clouds=("id", "size"), c_over
 
 # %%
 def mild_damage(per_kind, seed):
-    recipes = pristine(per_kind, seed, unseen)
+    recipes = pristine(crystals.make_recipes(dict.fromkeys(PROTOTYPES, per_kind), seed, elements=unseen))
     u, v, spared = draws(recipes, 3).T
     return damage(recipes, 0.4 * u * (spared > 1 / 8), 0.07 * v * (spared > 1 / 8))
 
@@ -610,9 +632,9 @@ def of_atoms(atoms, table):
     if forest:
         # Of each ball by itself, as the forest has learned it; a thousand of them, since they take long. The rest has no answer.
         some = np.random.default_rng(seed).permutation(np.flatnonzero(table.n_atoms > 24))[:1000]
-        balls = in_parallel(lambda row: bond_orders(atoms[inside[row]]), some, "bond orders")
+        orders = in_parallel(bond_orders, [atoms[inside[row]] for row in some], "bond orders")
         found["steinhardt"] = np.full(len(table), np.nan)
-        found["steinhardt"][some] = forest.predict(np.array(balls))
+        found["steinhardt"][some] = forest.predict(np.array(orders))
         found["steinhardt"] = found["steinhardt"][place]
     return found
 
@@ -687,7 +709,7 @@ by_method
 copper = clouds.build_polycrystal([bulk("Cu")] * 4, relaxed_atoms, np.random.default_rng([seed, 9]))
 copper.calc = EMT()
 before = copper.get_potential_energy() / len(copper)
-FIRE(copper, logfile=None).run(fmax=0.05, steps=relax_steps)
+LBFGS(copper, logfile=None).run(fmax=0.05, steps=relax_steps)
 gained = before - copper.get_potential_energy() / len(copper)
 copper.calc = None
 copper.positions += np.random.default_rng([seed, 10]).normal(scale=0.1, size=copper.positions.shape)

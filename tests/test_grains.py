@@ -387,9 +387,11 @@ def changed(place, value):
         (ball(n_atoms=200), {"radius": np.inf}, "positive"),
         (ball(n_atoms=200), {"stride": -1.0}, "positive"),
         (ball(n_atoms=200), {"stride": 0}, "positive"),
-        (Atoms("Cu40", np.ones((40, 3))), {}, "positive"),
+        (Atoms("Cu40", np.ones((40, 3))), {}, "at least two"),
+        (ball(n_atoms=200), {"radius": 100.0}, "too large: at most 8"),
+        (ball(n_atoms=200), {"radius": 8.0, "stride": 1e-3}, "larger one"),
     ],
-    ids=["none", "one", "NaN", "inf", "few", "small radius", "negative radius", "no radius", "NaN radius", "infinite radius", "negative stride", "no stride", "coincident"],
+    ids=["none", "one", "NaN", "inf", "few", "small radius", "negative radius", "no radius", "NaN radius", "infinite radius", "negative stride", "no stride", "coincident", "large radius", "small stride"],
 )  # fmt: skip
 def test_what_has_no_map_gets_one_sentence(atoms, options, reason, everything_is_fcc):
     with pytest.raises(ValueError, match=reason) as error:
@@ -397,11 +399,37 @@ def test_what_has_no_map_gets_one_sentence(atoms, options, reason, everything_is
     assert "\n" not in str(error.value)
 
 
-def test_spheres_without_spectra_are_refused(everything_is_fcc):
-    """Twins of all atoms, as of two overlaid frames: no neighbour has a distance."""
+def test_spheres_without_spectra_are_refused(everything_is_fcc, monkeypatch):
+    def fails(atoms):
+        raise ValueError("no length scale")
+
+    monkeypatch.setattr(grains, "harmonics", fails)
+    table = map_structure(ball(n_atoms=600), n_jobs=1)
+    assert len(table) and not table.accepted.any() and (table.grain == -1).all()
+
+
+def test_of_atoms_that_coincide_one_is_kept(everything_is_fcc):
+    """As of two overlaid frames."""
     atoms = ball(n_atoms=600)
-    table = map_structure(atoms + atoms, n_jobs=1)
-    assert not table.accepted.any()
+    assert_same_map(map_structure(atoms + atoms, n_jobs=1), map_structure(atoms, n_jobs=1))
+
+
+@pytest.mark.parametrize("numbers", [0, 118, [55, 17] * 300], ids=["dummies", "unknown", "compound"])
+def test_places_count_not_elements(numbers, everything_is_fcc):
+    atoms = ball(n_atoms=600)
+    assert_same_map(
+        map_structure(Atoms(np.broadcast_to(numbers, 600), atoms.positions), n_jobs=1), map_structure(atoms, n_jobs=1)
+    )
+
+
+def test_a_fine_grid_has_no_holes(everything_is_fcc):
+    """Closer than atoms are, not every point of the grid is the nearest to some atom."""
+    table = map_structure(ball(n_atoms=600), radius=7.0, stride=1.5, n_jobs=1)
+    places = set(map(tuple, table[["i", "j", "k"]].to_numpy()))
+    assert set(table.grain) == {0}
+    middle = np.linalg.norm(table[["x", "y", "z"]] - table[["x", "y", "z"]].mean(), axis=1) < 4
+    around = table[middle][["i", "j", "k"]].to_numpy()
+    assert {tuple(place) for place in (around[:, None] + np.eye(3, dtype=int)).reshape(-1, 3)} <= places
 
 
 # Command line.
@@ -424,3 +452,14 @@ def test_command_line_says_why_there_is_no_map(tmp_path, capsys):
     assert capsys.readouterr().err.startswith("error: ")
     assert map_file(tmp_path / "none.xyz", None, None) == 1
     assert "does not exist" in capsys.readouterr().err
+
+
+def test_command_line_writes_the_table_where_pieces_are_too_far_apart_for_a_picture(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    atoms = ball(n_atoms=600)
+    other = atoms.copy()
+    other.positions += 1e5
+    (atoms + other).write("apart.xyz")
+    assert map_file("apart.xyz", None, None) == 0
+    assert (tmp_path / "apart.map.csv").exists() and not (tmp_path / "apart.map.png").exists()
+    assert "no picture: its pieces are too far apart" in capsys.readouterr().out

@@ -67,8 +67,14 @@ def map_file(file, radius: float | None, stride: float | None) -> int:
         return 1
     target = Path(f"{Path(file).stem}.map.csv")
     save_table(target, table)
-    with replacing(target.with_suffix(".png")) as temporary:
-        draw_map(table).savefig(temporary)
+    picture = target.with_suffix(".png")
+    try:
+        figure = draw_map(table)
+    except ValueError as error:
+        picture = f"no picture: {error}"
+    else:
+        with replacing(picture) as temporary:
+            figure.savefig(temporary)
     shares = table.accepted.groupby(table.label).sum() / len(table)
     classes = ", ".join(f"{CLASSES[label]} {share:.1%}" for label, share in shares[shares > 0].items())
     print(
@@ -77,7 +83,7 @@ def map_file(file, radius: float | None, stride: float | None) -> int:
     print(
         f"    {classes or 'no class'}; none of the seven {1 - table.accepted.mean():.1%}; {table.grain.max() + 1} grains"
     )
-    print(f"    written: {target}, {target.with_suffix('.png')}")
+    print(f"    written: {target}, {picture}")
     return 0
 
 

@@ -224,7 +224,7 @@ def prepare(atoms: Atoms) -> Prepared:
     if len(structure) > given:
         notes.append(f"repeated along its periodic axes to {_count(structure)}")
     places = len(structure)
-    structure = structure[_apart(structure.positions)]
+    structure = structure[distinct_places(structure.positions)]
     if places > len(structure):
         notes.append(f"{_count(structure)}, of {places}, in places of their own: of atoms that coincide one is kept")
     together = _largest_piece(structure.positions)
@@ -258,10 +258,12 @@ def _count(atoms):
     return f"{len(atoms)} atom{'s' if len(atoms) > 1 else ''}"
 
 
-def _apart(positions):
-    """Indices of atoms no two of which are closer than the least length scale."""
-    pairs = cKDTree(positions).query_pairs(0.1, output_type="ndarray")
-    return np.setdiff1d(np.arange(len(positions)), pairs[:, 1])
+def distinct_places(positions: np.ndarray) -> np.ndarray:
+    """Return the indices, in order, of atoms no two of which are closer than 0.1 angstrom: of those that coincide, the first."""
+    _, places = np.unique(positions, axis=0, return_index=True)  # many on one spot would make all pairs
+    places.sort()
+    pairs = cKDTree(positions[places]).query_pairs(0.1, output_type="ndarray")
+    return np.delete(places, pairs[:, 1])
 
 
 def _middle(atoms):

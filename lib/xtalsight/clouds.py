@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from ase import Atoms
-from scipy.spatial import Delaunay, cKDTree
+from scipy.spatial import ConvexHull, cKDTree
 from scipy.spatial.transform import Rotation
 from scipy.stats import qmc
 
@@ -30,7 +30,7 @@ def cut_cloud(crystal: Atoms, n_atoms: int, shape: str, rng: np.random.Generator
     shape : {"sphere", "convex", "fragment"}
         "convex": within a random number, 8 to 16, of random planes whose distances from the middle differ by up to a
         factor of 5/3, and no farther than twice the nearest of them can be. "fragment": a sphere, cut by up to six planes at
-        right angles, no nearer to its middle than a quarter of the radius.
+        right angles, no nearer to its middle than a quarter of the radius, one or two of them lattice planes in half of the cases.
     rng : Generator
 
     Returns
@@ -48,7 +48,7 @@ def cut_cloud(crystal: Atoms, n_atoms: int, shape: str, rng: np.random.Generator
     if not crystal.pbc.all():
         raise ValueError("a cloud is cut out of a crystal that is periodic in three directions")
     middle = rng.random(3) @ crystal.cell.array
-    gauge, reach = {"sphere": _sphere, "convex": _convex, "fragment": _fragment}[shape](rng)
+    gauge, reach = {"sphere": _sphere, "convex": _convex, "fragment": _fragment}[shape](crystal, rng)
     # A sphere that holds the body: r <= reach times the gauge. The gauge of the last atom is not known beforehand.
     radius = (3 * n_atoms * crystal.get_volume() / len(crystal) / (4 * np.pi)) ** (1 / 3)
     while True:
@@ -63,20 +63,23 @@ def cut_cloud(crystal: Atoms, n_atoms: int, shape: str, rng: np.random.Generator
 
 # Each returns a gauge, a function of positions (n, 3) that is below r inside a body r times the size of the first, and how far that
 # reaches from its middle.
-def _sphere(rng):
+def _sphere(crystal, rng):
     return (lambda positions: np.linalg.norm(positions, axis=1)), 1.0
 
 
-def _convex(rng):
+def _convex(crystal, rng):
     normals = rng.normal(size=(rng.integers(8, 17), 3))
     normals /= np.linalg.norm(normals, axis=1)[:, None]
     return _within_planes(normals, rng.uniform(0.75, 1.25, len(normals)), 1.5), 1.5
 
 
-def _fragment(rng):
+def _fragment(crystal, rng):
     axes = Rotation.random(rng=rng).as_matrix()
-    sides = rng.integers(0, 3, 3)  # on which of its two sides each axis is cut
-    sides[0] += sides.sum() == 0
+    if rng.random() < 0.5:  # the first along a short vector of the reciprocal lattice: a face of a real crystal
+        indices = rng.integers(-1, 2, 3)
+        normal = indices @ crystal.cell.reciprocal().array if indices.any() else axes[0]
+        axes = Rotation.align_vectors(normal, axes[0])[0].apply(axes)
+    sides = rng.integers((1, 0, 0), 3)  # on how many of its two sides each axis is cut
     normals = np.concatenate([axes[sides > 0], -axes[sides > 1]])
     return _within_planes(normals, rng.uniform(0.25, 1, len(normals)), 1.0), 1.0
 
@@ -159,11 +162,11 @@ def _with_second_grain(cloud, recipe, nearest, rng):
     other = rotate(primitive_cell(second), Rotation.random(rng=rng).as_euler("xyz", degrees=True))
     radius = np.linalg.norm(cloud.positions, axis=1).max()
     positions, numbers = _ball(other, rng.random(3) @ other.cell.array, radius)
-    body = Delaunay(cloud.positions, qhull_options="QJ")
+    faces = ConvexHull(cloud.positions, qhull_options="QJ").equations  # (n, 4): normal . position + offset < 0 inside
     normal = rng.normal(size=3)
     plane = np.quantile(cloud.positions @ normal, 1 - rng.uniform(0.02, 0.35))
     cloud = cloud[cloud.positions @ normal < plane]
-    beyond = (positions @ normal >= plane) & (body.find_simplex(positions) >= 0)
+    beyond = (positions @ normal >= plane) & (positions @ faces[:, :3].T + faces[:, 3] <= 0).all(axis=1)
     positions, numbers = positions[beyond], numbers[beyond]
     apart = cKDTree(cloud.positions).query(positions)[0] > _CLOSEST * nearest
     return cloud + Atoms(numbers[apart], positions[apart])

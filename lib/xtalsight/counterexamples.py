@@ -5,11 +5,12 @@ A classifier learns to refuse from random crystals and random points; it is test
 """
 
 from collections.abc import Mapping
+from functools import cache
 
 import numpy as np
 import pandas as pd
 from ase import Atoms
-from ase.spacegroup import crystal
+from ase.spacegroup import Spacegroup, crystal
 from scipy.stats import qmc
 from vesin import NeighborList
 
@@ -142,7 +143,7 @@ def _random_crystal(rng):
         atoms = crystal(
             ["H"] * n_sites,
             sites,
-            spacegroup=group,
+            spacegroup=_read_space_group(group),
             cellpar=_random_cell(group, rng),
             onduplicates="keep",
             symprec=1e-3,
@@ -153,6 +154,9 @@ def _random_crystal(rng):
         # Special sites can have more symmetry than their group.
         if space_group(atoms) not in CLASS_OF_SPACE_GROUP.keys() | _TEST_GROUPS:
             return atoms
+
+
+_read_space_group = cache(Spacegroup)  # reading the table takes longer than making a crystal
 
 
 def _random_cell(group, rng):

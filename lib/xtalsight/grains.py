@@ -9,9 +9,9 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 from tqdm import tqdm
 
-from xtalsight.classify import SMALLEST, is_refused, load_network
+from xtalsight.classify import SMALLEST, distinct_places, is_refused, load_network
 from xtalsight.crystals import CLASSES
-from xtalsight.spectra import DEGREES, SHELLS, harmonics, power
+from xtalsight.spectra import DEGREES, LARGEST_RADIUS, SHELLS, harmonics, power
 
 _BLOCK = 6  # positions along an edge of a block, the unit of parallel work
 _OFF_CENTRE = 0.25  # radii from the middle of a ball to the mean of its atoms; half a ball has 3/8
@@ -26,6 +26,8 @@ atoms missing, too; a step of half a radius across a boundary lowers it to 0.8 o
 
 BALL = 192
 """Number of atoms of the balls that are judged, in the median."""
+
+_MOST_POSITIONS = 2_000_000  # of some 5 kB each
 
 
 def sphere_radius(positions: np.ndarray, n_atoms: int = BALL) -> float:
@@ -50,6 +52,7 @@ def map_structure(
     ----------
     atoms : Atoms
         Up to a million atoms or more. A cell is not looked at, and periodic images are not added: at the faces, spheres are cut.
+        The places count, not the elements; of atoms that coincide one is kept.
     radius : float, optional
         Of the spheres, angstrom. Without it, that of `sphere_radius`, which is large where atoms are missing.
     stride : float, optional
@@ -68,26 +71,30 @@ def map_structure(
     Raises
     ------
     ValueError
-        No atoms, positions that are not numbers, a radius or stride that is not positive, or no sphere with atoms enough
-        within the cloud.
+        No atoms, positions that are not numbers, a radius or stride that is not positive, too large or too small, or no sphere
+        with atoms enough within the cloud.
     """
-    if len(atoms) < 2 or not np.isfinite(atoms.positions).all():
-        raise ValueError("a map needs atoms, at least two, with positions that are finite numbers")
-    radius = sphere_radius(atoms.positions) if radius is None else radius
+    if not np.isfinite(atoms.positions).all():
+        raise ValueError("a map needs positions that are finite numbers")
+    positions = atoms.positions[distinct_places(atoms.positions)]
+    if len(positions) < 2:
+        raise ValueError("a map needs atoms, at least two, in places of their own")
+    radius = sphere_radius(positions) if radius is None else radius
     stride = radius / 2 if stride is None else stride
     if not (0 < radius < np.inf and 0 < stride < np.inf):
         raise ValueError(f"{radius=} and {stride=} must be positive and finite")
-    low, high = atoms.positions.min(axis=0), atoms.positions.max(axis=0)
-    start = low + ((high - low) % stride) / 2
-    # The points that are nearest to some atom: two clouds far apart make no grid between them.
-    grid = np.unique(np.rint((atoms.positions - start) / stride).astype(int), axis=0)
-    tree = cKDTree(atoms.positions)
+    if radius > (largest := LARGEST_RADIUS * sphere_radius(positions, 2)):
+        raise ValueError(
+            f"{radius=} is too large: at most {largest:.3g} Å, {LARGEST_RADIUS:g} times the distance of neighbours"
+        )
+    grid, start = _positions_near(positions, radius, stride)
+    tree = cKDTree(positions)
     counts = tree.query_ball_point(start + stride * grid, radius, workers=n_jobs, return_length=True)
     enough = counts >= SMALLEST
     if not enough.any():
         raise ValueError(f"no sphere of radius {radius:.3g} Å holds {SMALLEST} atoms: choose a larger radius")
     grid, counts = grid[enough], counts[enough]
-    spectra, oriented, inside = _spectra(atoms, tree, grid, start, stride, radius, n_jobs)
+    spectra, oriented, inside = _spectra(tree, grid, start, stride, radius, n_jobs)
     if not inside.any():
         raise ValueError(f"no sphere of radius {radius:.3g} Å lies within the cloud: choose a smaller radius")
     spectra, oriented, grid, counts = (values[inside] for values in (spectra, oriented, grid, counts))
@@ -116,15 +123,30 @@ def map_structure(
     return table
 
 
-def _spectra(atoms, tree, grid, start, stride, radius, n_jobs):
+def _positions_near(positions, radius, stride):
+    """Grid points, in order, that have an atom near, (n, 3) int, and the place of (0, 0, 0): no grid between two clouds far apart."""
+    low, high = positions.min(axis=0), positions.max(axis=0)
+    start = low + ((high - low) % stride) / 2
+    # Of a fine grid, the points of all cubes of about half a radius that are nearest to some atom: else it would have holes.
+    edge = max(1, round(radius / 2 / stride))
+    cubes = np.unique(np.rint((positions - start) / (edge * stride)).astype(int), axis=0)
+    if len(cubes) * edge**3 > _MOST_POSITIONS:
+        raise ValueError(f"{stride=} makes {len(cubes) * edge**3:.1g} positions: choose a larger one")
+    within = np.stack(np.meshgrid(*[np.arange(edge) - edge // 2] * 3, indexing="ij"), axis=-1)
+    grid = (edge * cubes[:, None] + within.reshape(-1, 3)).reshape(-1, 3)
+    return grid[np.lexsort(grid.T[::-1])], start
+
+
+def _spectra(tree, grid, start, stride, radius, n_jobs):
     """Of the spheres around grid points: spectra, NaN where there is none; what tells their turn; whether they are within."""
+    positions = tree.data
     blocks = [rows.to_numpy() for _, rows in pd.Series(range(len(grid))).groupby([*(grid // _BLOCK).T])]
     reach = radius + np.sqrt(3) / 2 * _BLOCK * stride
 
     def task(rows):
         centres = start + stride * grid[rows]
         near = np.sort(tree.query_ball_point((centres.min(axis=0) + centres.max(axis=0)) / 2, reach))
-        return joblib.delayed(_spectra_of_block)(atoms.positions[near], atoms.numbers[near], centres, radius)
+        return joblib.delayed(_spectra_of_block)(positions[near], centres, radius)
 
     # Few tasks are made ahead, so that memory stays flat.
     parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator", pre_dispatch="2*n_jobs")
@@ -138,7 +160,7 @@ def _spectra(atoms, tree, grid, start, stride, radius, n_jobs):
     return spectra, oriented, inside
 
 
-def _spectra_of_block(positions, numbers, centres, radius):
+def _spectra_of_block(positions, centres, radius):
     spectra = np.full((len(centres), len(SHELLS), len(DEGREES)), np.nan, np.float32)
     oriented = np.zeros((len(centres), _N_ORIENTED), np.float16)
     is_inside = np.zeros(len(centres), bool)
@@ -149,7 +171,9 @@ def _spectra_of_block(positions, numbers, centres, radius):
         if not is_inside[i]:
             continue
         try:
-            coefficients = harmonics(Atoms(numbers[ball], positions[ball]))
+            coefficients = harmonics(
+                Atoms(np.full(len(ball), 29), positions[ball])
+            )  # of one element form factors cancel
         except ValueError:  # no length scale, for example
             continue
         spectra[i] = power(coefficients)

@@ -671,7 +671,17 @@ def draw_map(table, level: int | None = None) -> Figure:
     Returns
     -------
     Figure
+
+    Raises
+    ------
+    ValueError
+        The box around the map is nearly empty: of pieces far apart nothing would be seen.
     """
+    box = np.ptp(table[["i", "j", "k"]].to_numpy(), axis=0) + 1.0
+    if box.prod() > 1000 * len(table):
+        raise ValueError(
+            f"its pieces are too far apart to be drawn: {len(table)} positions in a box of {box.prod():.1g}"
+        )
     level = np.sort(table.k)[len(table) // 2] if level is None else level
     figure = Figure(figsize=(10, 3.2), layout="constrained")
     axes = [figure.add_subplot(1, 4, i + 1, projection="3d" if i == 3 else None) for i in range(4)]

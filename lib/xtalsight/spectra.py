@@ -53,10 +53,10 @@ SHELLS, DEGREES = resolution(N_ATOMS)
 LARGEST_RADIUS = 32.0
 """Largest radius of a cloud, in units of its length scale; some two hundred thousand atoms."""
 
-# Waves between the outermost atoms are few: the quadrature need not be exact for their degrees. At 0.84 of them, turning a cloud
-# changes its spectrum by 0.4 % at most, but a ball of a crystal that stands along the axes of the grid by 1.0 % (512 atoms) or
-# 2.1 % (5000): there the errors add up. At 0.88 that would be 0.45 and 0.63 %.
-_SHARE_OF_DEGREES = 0.84
+# Waves between the outermost atoms are few: the quadrature need not be exact for their degrees. The worst to turn is a ball of a
+# crystal that stands along the axes of the grid, where errors add up: its spectrum changes by 0.5 % (512 atoms) or 0.6 % (5000),
+# with 0.84 of the degrees by 1.0 or 2.1 %.
+_SHARE_OF_DEGREES = 0.88
 _RADIUS_STEP = 0.1  # grids are made for radii that are multiples of this, and kept
 
 
@@ -71,7 +71,7 @@ class _Grid(NamedTuple):
     shells: list  # of each: number of theta in half a sphere, of phi, projection (m, degrees, theta), phases (m,)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=128)
 def _grid(radius):
     largest = int(DEGREES[-1])
     orders = np.arange(largest + 1)
@@ -201,7 +201,7 @@ def spectrum(atoms: Atoms) -> np.ndarray:
     Returns
     -------
     ndarray, shape (n_shells, n_degrees), float32
-        On the `SHELLS`, of the `DEGREES`. A turn of up to some 500 atoms changes it by 1 % of itself at most.
+        On the `SHELLS`, of the `DEGREES`. A turn changes it by 1 % of itself at most.
 
     Raises
     ------
