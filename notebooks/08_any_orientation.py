@@ -90,6 +90,7 @@ calibration_per_kind = 20  # clouds of each kind that set the thresholds of the 
 error_rate = 0.05  # fraction of the true crystals of each class that may be refused
 map_atoms = 8000  # places of atoms in each polycrystal
 map_grains_per_class = 1  # grains of each class in it
+map_bond_orders = 200  # balls of it for the slow bond orders
 relaxed_atoms = 2000  # of a copper polycrystal
 relax_steps = 5  # of its relaxation
 
@@ -630,8 +631,8 @@ def of_atoms(atoms, table):
             votes = np.array([np.bincount(found[key][ball] + 1, minlength=len(CLASSES) + 1)[1:] for ball in inside])
             found[f"{key}_voted"] = np.where(votes.any(axis=1), votes.argmax(axis=1), rivals.NO_ANSWER)[place]
     if forest:
-        # Of each ball by itself, as the forest has learned it; a thousand of them, since they take long. The rest has no answer.
-        some = np.random.default_rng(seed).permutation(np.flatnonzero(table.n_atoms > 24))[:1000]
+        # Of each ball by itself, as the forest has learned it; some, since they take long. The rest has no answer.
+        some = np.random.default_rng(seed).permutation(np.flatnonzero(table.n_atoms > 24))[:map_bond_orders]
         orders = in_parallel(bond_orders, [atoms[inside[row]] for row in some], "bond orders")
         found["steinhardt"] = np.full(len(table), np.nan)
         found["steinhardt"][some] = forest.predict(np.array(orders))

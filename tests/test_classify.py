@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import bulk, fcc100, fcc111, graphene, molecule
+from ase.build import bcc110, bulk, fcc100, fcc111, graphene, molecule
 from ase.collections import dcdft
 from scipy.spatial.transform import Rotation
 
@@ -390,11 +390,12 @@ def test_flat_and_straight_structures_are_none_of_the_seven(flat):
     assert classify(flat)["verdict"] == "none of the seven"
 
 
-@pytest.mark.parametrize("layers", [2, 3, 6])  # of four layers, hcp is said: a known weakness
-def test_a_thin_slab_of_an_fcc_metal_is_fcc_or_refused(layers):
-    """Of its layers ABCA two or three are like those of hcp."""
-    answer = classify(fcc111("Cu", (14, 14, layers)))
-    assert answer["class"] == "fcc" or answer["verdict"] == "none of the seven"
+@pytest.mark.parametrize("layers", [2, 3, 4, 6])
+@pytest.mark.parametrize("face, label", [(fcc111, "fcc"), (fcc100, "fcc"), (bcc110, "bcc")])
+def test_a_thin_slab_has_the_class_of_its_crystal_or_is_refused(face, label, layers):
+    """Of the layers ABCA of an fcc metal two or three are like those of hcp."""
+    answer = classify(face("Cu" if label == "fcc" else "Fe", (14, 14, layers)))
+    assert answer["class"] == label or answer["verdict"] == "none of the seven"
 
 
 def test_frames_come_one_after_the_other(tmp_path):
