@@ -132,8 +132,10 @@ def test_two_turned_halves_are_two_grains_even_where_every_sphere_is_accepted(ev
     assert_two_grains(map_structure(two_halves(), n_jobs=1))
 
 
-def test_two_turned_halves_are_two_grains_on_a_fine_grid_too(everything_is_fcc):
-    table = map_structure(two_halves(size=(18, 10, 10)), radius=9.0, stride=3.0, n_jobs=1)
+@pytest.mark.parametrize("size, stride", [((18, 10, 10), 3.0), ((15, 7, 7), 1.5)], ids=["third", "sixth"])
+def test_two_turned_halves_are_two_grains_on_a_fine_grid_too(size, stride, everything_is_fcc):
+    """The next points of the grid are alike across the boundary as well; those half a radius away are not."""
+    table = map_structure(two_halves(size=size), radius=9.0, stride=stride, n_jobs=1)
     left, right = (set(table.grain[side]) for side in (table.x < -9, table.x > 9))
     assert (len(left), len(right)) == (1, 1)
     assert left != right
@@ -439,9 +441,9 @@ def test_command_line_writes_table_and_picture(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     two_halves(COPPER, IRON).write("halves.xyz")
     assert map_file("halves.xyz", None, 8.0) == 0
-    table = load_table(tmp_path / "halves.map.csv")
+    table = load_table(tmp_path / "halves.xyz.map.csv")
     assert {"x", "class", "grain"} <= set(table)
-    assert (tmp_path / "halves.map.png").read_bytes()[1:4] == b"PNG"
+    assert (tmp_path / "halves.xyz.map.png").read_bytes()[1:4] == b"PNG"
     printed = capsys.readouterr().out
     assert "fcc" in printed and "bcc" in printed and "8.00 Å apart" in printed
 
@@ -461,5 +463,5 @@ def test_command_line_writes_the_table_where_pieces_are_too_far_apart_for_a_pict
     other.positions += 1e5
     (atoms + other).write("apart.xyz")
     assert map_file("apart.xyz", None, None) == 0
-    assert (tmp_path / "apart.map.csv").exists() and not (tmp_path / "apart.map.png").exists()
+    assert (tmp_path / "apart.xyz.map.csv").exists() and not (tmp_path / "apart.xyz.map.png").exists()
     assert "no picture: its pieces are too far apart" in capsys.readouterr().out

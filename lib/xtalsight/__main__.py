@@ -65,7 +65,7 @@ def map_file(file, radius: float | None, stride: float | None) -> int:
     except (ValueError, OSError) as error:
         print(f"error: {file}: {error}", file=sys.stderr)
         return 1
-    target = Path(f"{Path(file).stem}.map.csv")
+    target = Path(f"{Path(file).name}.map.csv")
     save_table(target, table)
     picture = target.with_suffix(".png")
     try:

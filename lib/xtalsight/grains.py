@@ -21,13 +21,13 @@ _ORIENTED = np.flatnonzero((DEGREES >= 2) & (DEGREES <= 8))
 _N_ORIENTED = 2 * len(SHELLS) * len(_ORIENTED) * (DEGREES[_ORIENTED[-1]] + 1)  # real and imaginary parts
 
 ALIKE = 0.9
-"""Least correlation of the diffraction at neighbouring positions inside a grain. In one crystal it is above 0.95, with half of the
-atoms missing, too; a step of half a radius across a boundary lowers it to 0.8 or less, wherever the two positions lie."""
+"""Least correlation of the diffraction at positions half a radius apart inside a grain. In one crystal it is above 0.95, with half
+of the atoms missing, too; across a boundary it is 0.7 or less for a turn by 30 degrees, 0.84 to 0.88 by 15, wherever the two positions lie."""
 
 BALL = 192
 """Number of atoms of the balls that are judged, in the median."""
 
-_MOST_POSITIONS = 2_000_000  # of some 5 kB each
+_MOST_POSITIONS = 1_000_000  # of some 5 kB each, twice for a moment
 
 
 def sphere_radius(positions: np.ndarray, n_atoms: int = BALL) -> float:
@@ -44,8 +44,8 @@ def map_structure(
     """Name the class at every position of a cloud of atoms, and find its grains.
 
     Spheres of atoms around the points of a cubic grid are judged one by one from their `xtalsight.spectra.power`. A position is
-    inside a grain if the diffraction at all of its six neighbours, not only its power, is like its own: the normalised product of
-    the harmonics of degree 2 to 8 is at least `ALIKE`. Such positions that touch are a grain, which is one crystal, so that their
+    inside a grain if the diffraction at all of its six neighbours half a radius away (the next ones of the grid, if it is not finer),
+    not only its power, is like its own: the normalised product of the harmonics of degree 2 to 8 is at least `ALIKE`. Such positions that touch are a grain, which is one crystal, so that their
     probabilities are added up for its class; the others, at boundaries, go to the nearest grain.
 
     Parameters
@@ -114,7 +114,7 @@ def map_structure(
     table["label"], table["class"] = label, np.array(CLASSES)[label]
     table["confidence"] = probabilities[np.arange(len(label)), label]
     table["accepted"] = accepted
-    table["grain"], table["boundary"] = _grains(grid, oriented, radius / stride)
+    table["grain"], table["boundary"] = _grains(grid, oriented, radius, stride)
     # A grain is one crystal: what its inner positions say together.
     inner = table[~table.boundary].grain.to_numpy()
     together = np.array([np.bincount(inner, weights=p) for p in probabilities[~table.boundary, : len(CLASSES)].T])
@@ -123,12 +123,17 @@ def map_structure(
     return table
 
 
+def _half_radius(radius, stride):
+    """Number of steps of the grid that make about half a radius."""
+    return max(1, round(radius / 2 / stride))
+
+
 def _positions_near(positions, radius, stride):
     """Grid points, in order, that have an atom near, (n, 3) int, and the place of (0, 0, 0): no grid between two clouds far apart."""
     low, high = positions.min(axis=0), positions.max(axis=0)
     start = low + ((high - low) % stride) / 2
     # Of a fine grid, the points of all cubes of about half a radius that are nearest to some atom: else it would have holes.
-    edge = max(1, round(radius / 2 / stride))
+    edge = _half_radius(radius, stride)
     cubes = np.unique(np.rint((positions - start) / (edge * stride)).astype(int), axis=0)
     if len(cubes) * edge**3 > _MOST_POSITIONS:
         raise ValueError(f"{stride=} makes {len(cubes) * edge**3:.1g} positions: choose a larger one")
@@ -184,17 +189,23 @@ def _spectra_of_block(positions, centres, radius):
     return spectra, oriented, is_inside
 
 
-def _grains(grid, oriented, radius):
+def _grains(grid, oriented, radius, stride):
     """Connected regions of grid points: number of each point's grain, and whether it lies at a boundary."""
-    extent = np.ptp(grid, axis=0) + 2
+    far = _half_radius(radius, stride)
+    extent = np.ptp(grid, axis=0) + 1 + far
     place = np.ravel_multi_index(tuple((grid - grid.min(axis=0)).T), extent)  # sorted, as the grid is
-    pairs = []
-    for axis in range(3):
-        step = int(np.prod(extent[axis + 1 :]))
-        found = np.minimum(np.searchsorted(place, place + step), len(place) - 1)
-        here = np.flatnonzero(place[found] == place + step)
-        pairs.append((here, found[here]))
-    first, second = np.concatenate(pairs, axis=1)
+
+    def pairs(n):
+        """Indices of points that lie n steps apart along an axis, (2, n_pairs)."""
+        both = []
+        for axis in range(3):
+            step = n * int(np.prod(extent[axis + 1 :]))
+            found = np.minimum(np.searchsorted(place, place + step), len(place) - 1)
+            here = np.flatnonzero(place[found] == place + step)
+            both.append((here, found[here]))
+        return np.concatenate(both, axis=1)
+
+    first, second = pairs(far)
     alike = [
         np.einsum("ij,ij->i", oriented[a].astype(np.float32), oriented[b].astype(np.float32)) >= ALIKE
         for a, b in zip(*(np.array_split(ends, 1 + len(ends) // 4096) for ends in (first, second)), strict=True)
@@ -202,6 +213,7 @@ def _grains(grid, oriented, radius):
     alike = np.concatenate(alike)
     boundary = ~oriented.any(axis=1)  # where there are no harmonics
     boundary[first[~alike]] = boundary[second[~alike]] = True
+    first, second = pairs(1)
     joined = ~boundary[first] & ~boundary[second]
     links = coo_array((np.ones(joined.sum()), (first[joined], second[joined])), shape=(len(grid), len(grid)))
     _, component = connected_components(links, directed=False)
@@ -209,7 +221,7 @@ def _grains(grid, oriented, radius):
     grain = np.full(len(grid), -1)
     if len(inside):
         distance, nearest = cKDTree(grid[inside]).query(grid)
-        grain = np.where(distance <= radius, component[inside][nearest], -1)
+        grain = np.where(stride * distance <= radius, component[inside][nearest], -1)
     # The largest first; of equal ones, the one that holds the first point.
     numbers, sizes = np.unique(grain[grain >= 0], return_counts=True)
     rank = np.full(len(grid) + 1, -1)

@@ -678,7 +678,7 @@ def draw_map(table, level: int | None = None) -> Figure:
         The box around the map is nearly empty: of pieces far apart nothing would be seen.
     """
     box = np.ptp(table[["i", "j", "k"]].to_numpy(), axis=0) + 1.0
-    if box.prod() > 1000 * len(table):
+    if box.prod() > 20 * len(table):
         raise ValueError(
             f"its pieces are too far apart to be drawn: {len(table)} positions in a box of {box.prod():.1g}"
         )

@@ -53,10 +53,11 @@ SHELLS, DEGREES = resolution(N_ATOMS)
 LARGEST_RADIUS = 32.0
 """Largest radius of a cloud, in units of its length scale; some two hundred thousand atoms."""
 
-# Waves between the outermost atoms are few: the quadrature need not be exact for their degrees. The worst to turn is a ball of a
-# crystal that stands along the axes of the grid, where errors add up: its spectrum changes by 0.5 % (512 atoms) or 0.6 % (5000),
-# with 0.84 of the degrees by 1.0 or 2.1 %.
+# Waves between the outermost atoms of a compact cloud are few: the quadrature need not be exact for their degrees. The worst of
+# these to turn is a ball of a crystal that stands along the axes of the grid, where errors add up: its spectrum changes by 0.5 %
+# (512 atoms) or 0.6 % (5000), with 0.84 of the degrees by 1.0 or 2.1 %. A rod, or two pieces, would change by more.
 _SHARE_OF_DEGREES = 0.88
+_COMPACT = 1.6  # largest radius of a compact cloud, in those of a ball of as many atoms
 _RADIUS_STEP = 0.1  # grids are made for radii that are multiples of this, and kept
 
 
@@ -72,12 +73,12 @@ class _Grid(NamedTuple):
 
 
 @lru_cache(maxsize=128)
-def _grid(radius):
+def _grid(radius, share):
     largest = int(DEGREES[-1])
     orders = np.arange(largest + 1)
     vectors, shells = [], []
     for s in SHELLS:
-        degree = largest + _SHARE_OF_DEGREES * 4 * np.pi * s * radius
+        degree = largest + share * 4 * np.pi * s * radius
         n_theta = 2 * int(np.ceil((degree + 1) / 4))  # Gauss-Legendre is exact to 2 n - 1; even: none on the equator
         n_phi = 8 * int(np.ceil(max(degree + 1, 2 * largest + 2) / 8))
         cosine, weights = (values[n_theta // 2 :] for values in np.polynomial.legendre.leggauss(n_theta))
@@ -117,7 +118,8 @@ def harmonics(atoms: Atoms) -> np.ndarray:
         As `xtalsight.fingerprints.length_scale`, an element without form factor, or a cloud that is too large.
     """
     positions, radius = _scaled_positions(atoms)
-    grid = _grid(_RADIUS_STEP * float(np.ceil(radius / _RADIUS_STEP)))
+    share = _SHARE_OF_DEGREES if radius < _COMPACT * cloud_radius(len(atoms)) else 1.0
+    grid = _grid(_RADIUS_STEP * float(np.ceil(radius / _RADIUS_STEP)), share)
     numbers, groups = np.unique(atoms.numbers, return_inverse=True)
     form_factors = np.array([form_factor(number, SHELLS) for number in numbers])
     # Divided beforehand by the root of the sum of squares, they give S.
