@@ -87,7 +87,7 @@ counterexamples_to_learn = 40  # random crystals of other space groups to train 
 epochs = 12  # of the network
 test_per_kind = 4  # clouds of each kind in each test, of four shapes by turns
 rivals_per_kind = 1  # of these, for the slow methods
-calibration_per_kind = 20  # clouds of each kind that set the thresholds of the verdict
+calibration_per_class = 40  # clouds of each class that set the thresholds of the verdict
 error_rate = 0.05  # fraction of the true crystals of each class that may be refused
 map_atoms = 8000  # places of atoms in each polycrystal
 map_grains_per_class = 1  # grains of each class in it
@@ -493,9 +493,9 @@ wrong.groupby(["test", "prototype", "answer"]).agg(clouds=("id", "size"), c_over
 
 # %%
 (_, below), (above, _) = PROTOTYPES["bct_in"].c_over_a
-pair = crystals.make_recipes(dict.fromkeys(["fcc", "bct_in"], 4 * calibration_per_kind), seed + 8, elements=unseen)
+pair = crystals.make_recipes(dict.fromkeys(["fcc", "bct_in"], 4 * test_per_kind), seed + 8, elements=unseen)
 each = np.repeat([below, above], len(clouds.SHAPES))
-pair.loc[pair.prototype == "bct_in", "c_over_a"] = np.resize(each, 4 * calibration_per_kind)
+pair.loc[pair.prototype == "bct_in", "c_over_a"] = np.resize(each, 4 * test_per_kind)
 pair = damage(pristine(pair), displacement=0.1)
 pair_spectra = spectra_of({"border": pair})["border"]
 specialist = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
@@ -529,15 +529,17 @@ results["any.border.tests"] = near.mean()
 
 
 # %%
-def mild_damage(per_kind, seed):
-    recipes = pristine(crystals.make_recipes(dict.fromkeys(PROTOTYPES, per_kind), seed, elements=unseen))
+def mild_damage(per_class, seed):
+    kinds = pd.Series({kind: prototype.label for kind, prototype in PROTOTYPES.items()})
+    counts = per_class // kinds.map(kinds.value_counts())
+    recipes = pristine(crystals.make_recipes(counts.to_dict(), seed, elements=unseen))
     u, v, spared = draws(recipes, 3).T
     return damage(recipes, 0.4 * u * (spared > 1 / 8), 0.07 * v * (spared > 1 / 8))
 
 
 sets = {
-    "calibration": mild_damage(calibration_per_kind, seed + 4),
-    "check": mild_damage(calibration_per_kind // 2, seed + 5),
+    "calibration": mild_damage(calibration_per_class, seed + 4),
+    "check": mild_damage(calibration_per_class // 2, seed + 5),
 }
 calibration, check = (networks.predict(model, stack) for stack in spectra_of(sets).values())
 thresholds = classify.refusal_thresholds(calibration, sets["calibration"].label.to_numpy(), error_rate)
@@ -547,7 +549,7 @@ verdict = {"thresholds": thresholds.tolist(), "error_rate": error_rate, "unseen"
 store.save_json(run.path("any_orientation.json"), verdict)
 
 # %%
-per_kind = max(10, calibration_per_kind)
+per_kind = max(10, calibration_per_class // 3)
 kinds_of_none = ["quasi_random", *counterexamples.OTHER_PROTOTYPES]
 strangers = counterexamples.make_counterexamples(dict.fromkeys(kinds_of_none, per_kind), seed + 6)
 strangers = strangers.assign(shape=np.resize(clouds.SHAPES[:3], len(strangers)), n_atoms=256)
@@ -718,8 +720,8 @@ by_method
 # wrong, <!--=map.accepted.vacancies_25.inside:.1%-->…<!--/-->. The promise of the verdict is one about clouds of one crystal; half a radius from a boundary
 # a ball holds some of the next. More than half of its atoms there are refused in <!--=map.vacancies_25.grains_refused-->…<!--/--> of
 # the <!--=map.grains-->…<!--/--> grains. One grain of these is tetragonal at the very border to fcc (c/a = <!--=map.bct.c_over_a:.3f-->…<!--/-->).
-# Within half a radius a ball holds more than a few atoms of another grain, and the map blurs; template matching, where it has a type and all
-# neighbours are there, comes nearer to the boundary. The map takes <!--=map.vacancies_25.positions:,-->…<!--/--> positions
+# Within half a radius a ball holds more than a few atoms of another grain, and the map blurs. Template matching is no sharper: nearest to the
+# boundary it finds no neighbours in their places. The map takes <!--=map.vacancies_25.positions:,-->…<!--/--> positions
 # for <!--=map.vacancies_25.atoms:,-->…<!--/--> atoms, <!--=map.vacancies_25.atoms_per_minute:,.0f-->…<!--/--> atoms a minute. There
 # are <!--=map.grains-->…<!--/--> grains; <!--=map.vacancies_25.grains_found-->…<!--/--> regions of ten positions or more are found at 25 % vacancies.
 #
