@@ -515,8 +515,8 @@ results["any.border.tests"] = near.mean()
 {name: value for name, value in results.items() if name.startswith("any.border")}
 
 # %% [markdown]
-# The specialist, a logistic regression that sees nothing but such pairs (each fifth judged by one trained on the others), mistakes
-# <!--=any.border.specialist.fcc:.1%-->…<!--/--> of the fcc crystals and <!--=any.border.specialist.tetragonal:.1%-->…<!--/--> of the others. The network has learned that
+# The specialist, a logistic regression that sees nothing but such pairs (each fifth judged by one trained on the others), makes
+# mistakes in <!--=any.border.specialist.fcc:.1%-->…<!--/--> of the fcc crystals and <!--=any.border.specialist.tetragonal:.1%-->…<!--/--> of the others. The network has learned that
 # crystals at the very border are rare, as they are in the tests (<!--=any.border.tests:.1%-->…<!--/--> are tetragonal within 0.01 of it), and says
 # fcc in doubt: <!--=any.border.network.fcc:.1%-->…<!--/--> and <!--=any.border.network.tetragonal:.1%-->…<!--/-->. The areas under the ROC curve, for
 # which doubt does not count, are <!--=any.border.specialist.auc:.3f-->…<!--/--> and <!--=any.border.network.auc:.3f-->…<!--/-->: at
