@@ -30,7 +30,8 @@ def cut_cloud(crystal: Atoms, n_atoms: int, shape: str, rng: np.random.Generator
     shape : {"sphere", "convex", "fragment"}
         "convex": within a random number, 8 to 16, of random planes whose distances from the middle differ by up to a
         factor of 5/3, and no farther than twice the nearest of them can be. "fragment": a sphere, cut by up to six planes at
-        right angles, no nearer to its middle than a quarter of the radius, one or two of them lattice planes in half of the cases.
+        right angles, no nearer to its middle than a quarter of the radius; in half of the cases one or two of them are lattice
+        planes.
     rng : Generator
 
     Returns

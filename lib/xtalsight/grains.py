@@ -45,8 +45,9 @@ def map_structure(
 
     Spheres of atoms around the points of a cubic grid are judged one by one from their `xtalsight.spectra.power`. A position is
     inside a grain if the diffraction at all of its six neighbours half a radius away (the next ones of the grid, if it is not finer),
-    not only its power, is like its own: the normalised product of the harmonics of degree 2 to 8 is at least `ALIKE`. Such positions that touch are a grain, which is one crystal, so that their
-    probabilities are added up for its class; the others, at boundaries, go to the nearest grain.
+    not only its power, is like its own: the normalised product of the harmonics of degree 2 to 8 is at least `ALIKE`. Such positions
+    that touch are a grain, which is one crystal, so that their probabilities are added up for its class; the others, at boundaries,
+    go to the nearest grain.
 
     Parameters
     ----------
@@ -176,9 +177,8 @@ def _spectra_of_block(positions, centres, radius):
         if not is_inside[i]:
             continue
         try:
-            coefficients = harmonics(
-                Atoms(np.full(len(ball), 29), positions[ball])
-            )  # of one element form factors cancel
+            # As copper, say: of one element form factors cancel.
+            coefficients = harmonics(Atoms(np.full(len(ball), 29), positions[ball]))
         except ValueError:  # no length scale, for example
             continue
         spectra[i] = power(coefficients)
