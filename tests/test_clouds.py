@@ -2,12 +2,13 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from ase.neighborlist import neighbor_list
 from scipy.spatial import ConvexHull, Delaunay, cKDTree
 from scipy.spatial.transform import Rotation
 
-from xtalsight.clouds import SHAPES, build_cloud, build_polycrystal, cut_cloud
+from xtalsight.clouds import SHAPES, TWIN_PLANES, build_cloud, build_polycrystal, cut_cloud
 from xtalsight.counterexamples import OTHER_PROTOTYPES, build_counterexample, make_counterexamples
-from xtalsight.crystals import make_recipes, rotate
+from xtalsight.crystals import make_recipes, rotate, space_group, stacked
 from xtalsight.fingerprints import length_scale
 
 SEED = 1912
@@ -453,3 +454,71 @@ NOT_PERIODIC.pbc = False
 def test_grains_need_crystals(cells):
     with pytest.raises(ValueError, match="periodic"):
         build_polycrystal(cells, 100, np.random.default_rng(SEED))
+
+
+# Heat, twins, faults, periodic damage.
+
+
+@each_body
+def test_waves_move_the_atoms_of_a_cloud_and_change_nothing_else(shape):
+    cold, hot = (build_cloud(recipe("bcc", shape=shape, waves=sigma)) for sigma in (0, 0.2))
+    moved = hot.positions - cold.positions
+    assert 0.1 < moved.std() < 0.35
+    np.testing.assert_array_equal(cold.numbers, hot.numbers)
+
+
+def test_waves_are_those_of_the_crystal_axes_whatever_the_orientation():
+    """The strain of soft shear turns with the crystal."""
+    still = dict.fromkeys(("rotation_x", "rotation_y", "rotation_z"), 0.0)
+    turned = {"rotation_x": 20.0, "rotation_y": 50.0, "rotation_z": -70.0}
+    one, other = (build_cloud(recipe("fcc", waves=0.2, anisotropy=8.0, **how)) for how in (still, turned))
+    turn = Rotation.from_euler("xyz", list(turned.values()), degrees=True)
+    # A ball cut about one point of the crystal holds the same atoms in every orientation.
+    np.testing.assert_allclose(np.sort(np.linalg.norm(turn.apply(one.positions), axis=1)),
+                               np.sort(np.linalg.norm(other.positions, axis=1)), atol=1e-6)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", TWIN_PLANES)
+def test_a_twin_is_coherent_and_its_own_mirror_image(kind):
+    """No atom has lost a neighbour at the plane: the nearest one is as far as in the crystal."""
+    cloud = build_cloud(recipe(kind, second="twin", n_atoms=400))
+    plain = build_cloud(recipe(kind, n_atoms=400))
+    nearest, in_crystal = (cKDTree(c.positions).query(c.positions, k=2)[0][:, 1] for c in (cloud, plain))
+    middle = np.linalg.norm(cloud.positions - cloud.positions.mean(axis=0), axis=1) < 7
+    assert nearest[middle].min() > 0.85 * in_crystal.min()
+    assert nearest[middle].max() < 1.05 * in_crystal.max()
+    assert 300 < len(cloud) < 500
+
+
+def test_a_twin_is_another_crystal_beyond_its_plane():
+    cloud, plain = (build_cloud(recipe("fcc", second=second, n_atoms=400)) for second in ("twin", None))
+    same = cKDTree(plain.positions).query(cloud.positions)[0] < 0.01
+    assert 0.4 < same.mean() < 0.99
+
+
+def test_a_stack_without_faults_is_the_crystal():
+    for kind, group in (("fcc", 225), ("hcp", 194)):
+        rows = [recipe(kind) | {"faults": 0.0, "seed": seed} for seed in range(20)]
+        stacks = [stacked(row, np.random.default_rng(row["seed"])) for row in rows]
+        # An odd number of layers of hcp does not close.
+        whole = [s for s in stacks if kind == "fcc" or len(s) % 2 == 0]
+        assert {space_group(s, 1e-2) for s in whole} == {group}
+
+
+def test_a_stack_keeps_distances_and_density_whatever_its_faults():
+    row = recipe("fcc") | {"faults": 0.4}
+    stack = stacked(row, np.random.default_rng(SEED))
+    assert stack.get_volume() / len(stack) == pytest.approx(row["volume"])
+    nearest = neighbor_list("d", stack, 1.01 * (np.sqrt(2) * row["volume"]) ** (1 / 3))
+    assert len(nearest) == 12 * len(stack)
+    assert np.ptp(nearest) < 1e-6
+
+
+def test_damage_of_a_small_cell_repeats():
+    atoms = build_cloud(recipe("fcc", cell_atoms=16, vacancy_ratio=0.125, displacement=0.1, n_atoms=500))
+    apart = atoms.positions[:, None] - atoms.positions
+    near = np.linalg.norm(apart, axis=-1)
+    # A lattice vector of the cell leads from most atoms to another one.
+    vectors = np.round(apart[(near > 4) & (near < 8)], 4)
+    _, counts = np.unique(vectors, axis=0, return_counts=True)
+    assert counts.max() > 150

@@ -7,7 +7,8 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from scipy.spatial.transform import Rotation
 
-from xtalsight.crystals import PROTOTYPES, build_crystal, conventional_cell, make_recipes, primitive_cell, remove_atoms
+from xtalsight.crystals import PROTOTYPES, build_crystal, conventional_cell, make_recipes, primitive_cell
+from xtalsight.damage import remove_atoms
 from xtalsight.fingerprints import (
     ORIENTATIONS,
     DiffractionGeometry,

@@ -7,7 +7,8 @@ from scipy.spatial.transform import Rotation
 from scipy.special import sph_harm_y
 
 from xtalsight.clouds import cut_cloud
-from xtalsight.crystals import CLASSES, N_ATOMS, PROTOTYPES, make_recipes, primitive_cell, remove_atoms
+from xtalsight.crystals import CLASSES, N_ATOMS, PROTOTYPES, make_recipes, primitive_cell
+from xtalsight.damage import remove_atoms
 from xtalsight.fingerprints import DiffractionGeometry, length_scale
 from xtalsight.scattering import amplitude, form_factor
 from xtalsight.spectra import (

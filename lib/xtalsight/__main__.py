@@ -1,4 +1,4 @@
-"""Command line: ``python -m xtalsight classify FILE… [--json]`` and ``python -m xtalsight map FILE``."""
+"""Command line: ``xtalsight classify FILE… [--json]`` and ``xtalsight map FILE``; ``python -m xtalsight`` does the same."""
 
 import argparse
 import json
@@ -46,11 +46,13 @@ def _answers(file):
 
 def _text(result):
     answer = f"{result['class']}, probability {result['probability']:.2%}"
-    if result["verdict"] == "none of the seven":
-        answer = f"none of the seven (nearest: {answer})"
+    if result["reason"]:
+        answer = f"none of the seven: {result['reason']} (nearest: {answer})"
     number = result["spacegroup"]
     group = "not determined" if number is None else f"{number}, {Spacegroup(number).symbol}"
-    lines = (f"space group by spglib: {group}", f"looked at: {result['n_atoms']} atoms", *result["notes"])
+    lines = [f"space group by spglib: {group}", *result["notes"]]
+    if standard := result["standard"]:
+        lines.append(f"in the standard orientation, for comparison: {standard['class']}, {standard['probability']:.2%}")
     return "\n    ".join((f"{result['file']}, frame {result['frame']}: {answer}", *lines))
 
 
@@ -88,7 +90,7 @@ def map_file(file, radius: float | None, stride: float | None) -> int:
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="python -m xtalsight", description=__doc__)
+    parser = argparse.ArgumentParser(prog="xtalsight", description="Name the crystal structure in structure files.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser("classify", help="name the crystal structure in each frame of structure files")
     command.add_argument("files", nargs="+", metavar="FILE", help="any structure file that ASE reads")

@@ -1,31 +1,21 @@
 """A structure file in, class, probability and verdict out: ``python -m xtalsight classify FILE``."""
 
-from collections import Counter
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-import ase.io
 import numpy as np
 from ase import Atoms
-from ase.data import atomic_numbers
-from ase.io.formats import UnknownFileTypeError
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
+from scipy.stats import binomtest
 
-from xtalsight.crystals import (
-    CLASS_OF_SPACE_GROUP,
-    CLASSES,
-    N_ATOMS,
-    conventional_cell,
-    space_group,
-    supercell_replicas,
-)
+from xtalsight.crystals import CLASS_OF_SPACE_GROUP, CLASSES, space_group, standard_supercell
 from xtalsight.fingerprints import DiffractionGeometry, fingerprint, length_scale
+from xtalsight.preparation import SMALLEST, Prepared, prepare, thickness
+from xtalsight.reading import read_structures
 from xtalsight.spectra import spectrum
 from xtalsight.store import load_json
+
+__all__ = ["classify", "read_structures"]
 
 WEIGHTS = Path(__file__).parent / "weights"
 """Folder of the trained networks that travel with the package, with ``model_card.json``."""
@@ -33,18 +23,15 @@ WEIGHTS = Path(__file__).parent / "weights"
 GEOMETRY = DiffractionGeometry(scale="powder")
 """What the compact network that travels with the package looks at."""
 
-LARGEST = 512
-"""Number of atoms of the largest clusters looked at: of larger ones, the middle."""
-
-SMALLEST = 24
-"""Number of atoms of the smallest clusters that the networks were trained on: what is smaller is refused."""
+TOLERANCES = (1e-3, 3e-3, 1e-2, 3e-2, 6e-2, 1e-1)
+"""Tolerances at which spglib is asked, in units of the cube root of the volume of an atom."""
 
 # spglib takes minutes for many more atoms, and then seldom finds any symmetry.
-_MOST_FOR_SYMMETRY = 2000
-_SYMPREC = 0.05  # angstrom
-_HEAVIEST = 94  # atomic number; there are no form factors for much heavier elements, and 0 is a dummy atom
+_MOST_FOR_SYMMETRY = 400
 _THINNEST = 0.7  # spread (standard deviation) of the positions along the shortest axis, in length scales; a ball of 24 atoms has more
-_VACUUM = 8.0  # angstrom; planes of atoms in crystals of the elements lie closer
+_AGREEING = 0.75  # least share of the places that have to name the class of the whole
+_NO_PEAKS = 1.6  # of the directions' root mean square over the mean, on any sphere: speckle has one
+_DOUBT = 0.9  # two classes that have this probability together, none of them enough, are both named
 
 
 def confidence(probabilities: np.ndarray) -> np.ndarray:
@@ -116,185 +103,6 @@ def is_refused(probabilities: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     return confidence(probabilities) < np.asarray(thresholds)[best]
 
 
-def read_structures(path) -> Iterator[Atoms]:
-    """Read the frames of a structure file, one after the other: CIF, POSCAR, extxyz, LAMMPS dump and what else ASE reads.
-
-    Raises
-    ------
-    ValueError
-        One clear sentence: no such file, a directory, an empty file, not a structure file, or a broken one.
-    """
-    path = Path(path)
-    if path.is_dir():
-        raise ValueError(f"{path} is a directory: name the files in it")
-    if not path.exists():
-        raise ValueError(f"{path} does not exist")
-    if path.stat().st_size == 0:
-        raise ValueError(f"{path} is empty")
-    frames = 0
-    try:
-        for atoms in ase.io.iread(path, index=":", do_not_split_by_at_sign=True):
-            frames += 1
-            yield atoms
-    except UnknownFileTypeError as error:
-        raise ValueError(f"{path} is of no format that ASE recognises") from error
-    except OSError:
-        raise
-    except Exception as error:  # readers of broken files raise nearly anything
-        beyond = f" beyond its first {frames} structures" if frames else ""
-        reason = " ".join(str(error).split()) or f"its reader stops with {type(error).__name__}"
-        raise ValueError(f"{path} cannot be read{beyond}: {reason}") from error
-    if frames == 0:
-        raise ValueError(f"{path} holds no structure that ASE recognises")
-
-
-class Prepared(NamedTuple):
-    """What `prepare` returns."""
-
-    cluster: Atoms
-    """What is looked at."""
-    cell: Atoms | None
-    """The standard cell of which the cluster is made; None if the structure was taken as it is."""
-    group: int | None
-    """International number of the space group that spglib finds; None without a cell."""
-    notes: list[str]
-    """What was done."""
-
-
-def prepare(atoms: Atoms) -> Prepared:
-    """Bring a structure to the form that the networks were trained on.
-
-    A crystal with the symmetry of one of the seven classes, or a small cell, is brought to its standard cell and repeated to at
-    least `N_ATOMS`. Anything else, a supercell with defects or a cloud of atoms for example, is taken as it is: of several pieces
-    the largest, of more than `LARGEST` atoms the middle. Of a compound the places of the atoms count, not their elements.
-
-    Raises
-    ------
-    ValueError
-        No atoms, positions that are not numbers, cell vectors in one plane or line, or sites that are occupied in part.
-    """
-    if len(atoms) == 0:
-        raise ValueError("there are no atoms")
-    if not np.isfinite(atoms.positions).all() or not np.isfinite(atoms.cell.array).all():
-        raise ValueError("positions and cell must be finite numbers")
-    if _partly_occupied(atoms):
-        raise ValueError("some sites are occupied in part: make an ordered structure of it first")
-    structure = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc & atoms.cell.any(axis=1))
-    periodic = structure.cell.array[structure.pbc]
-    if len(periodic) and np.linalg.matrix_rank(periodic) < len(periodic):
-        raise ValueError("the cell vectors lie in one plane or line")
-    notes = []
-    numbers = Counter(atoms.numbers.tolist())
-    element = numbers.most_common(1)[0][0]
-    if len(numbers) > 1 or not 0 < element <= _HEAVIEST:
-        structure.numbers[:] = element if 0 < element <= _HEAVIEST else atomic_numbers["Cu"]
-        notes.append(
-            f"{atoms.get_chemical_formula('metal')}: its atoms are taken for {structure.symbols[0]}, their places count"
-        )
-    for axis in np.flatnonzero(structure.pbc):
-        if (vacuum := _vacuum(structure, axis)) > _VACUUM:
-            structure.pbc[axis] = False
-            notes.append(f"{vacuum:.1f} Å of vacuum along axis {'abc'[axis]}: not repeated there")
-    group = None
-    if structure.pbc.all() and len(atoms) > _MOST_FOR_SYMMETRY:
-        notes.append(f"no search for symmetry among {len(atoms)} atoms")
-    elif structure.pbc.all():
-        try:
-            of_places = space_group(structure, _SYMPREC)
-            alike = (structure.numbers == atoms.numbers).all()
-            group = of_places if alike else space_group(atoms, _SYMPREC)
-        except ValueError:
-            notes.append("spglib finds no symmetry")
-        else:
-            if of_places in CLASS_OF_SPACE_GROUP or len(structure) < SMALLEST:
-                cell = conventional_cell(structure, _SYMPREC)
-                replicas = supercell_replicas(cell)
-                notes.append(f"standard cell of {_count(cell)}, repeated {'×'.join(map(str, replicas))}")
-                if of_places not in CLASS_OF_SPACE_GROUP:
-                    notes.append(
-                        "its symmetry is that of no class: a distorted crystal of one need not stand as the class does"
-                    )
-                return Prepared(cell.repeat(replicas), cell, group, notes)
-    notes.append("no cell of a class: taken as it is, in whatever orientation")
-    # The periodic axes of a slab or wire; a supercell with many vacancies would only repeat its own noise.
-    given = len(structure)
-    while structure.pbc.any() and (not structure.pbc.all() or given < SMALLEST) and len(structure) < N_ATOMS / 2:
-        axis = min(np.flatnonzero(structure.pbc), key=lambda axis: structure.cell.lengths()[axis])
-        structure = structure.repeat([2 if i == axis else 1 for i in range(3)])
-    if len(structure) > given:
-        notes.append(f"repeated along its periodic axes to {_count(structure)}")
-    places = len(structure)
-    structure = structure[distinct_places(structure.positions)]
-    if places > len(structure):
-        notes.append(f"{_count(structure)}, of {places}, in places of their own: of atoms that coincide one is kept")
-    together = _largest_piece(structure.positions)
-    if len(together) < len(structure):
-        notes.append(f"it is in pieces: the largest, of {_count(together)}, is looked at")
-        structure = structure[together]
-    if len(structure) > LARGEST:
-        structure = _middle(structure)
-        notes.append(f"cut to {_count(structure)} in a sphere around its middle")
-    if len(structure) < SMALLEST:
-        notes.append(f"{_count(structure)} are too few for a crystal")
-    return Prepared(structure, None, group, notes)
-
-
-def _partly_occupied(atoms):
-    """Whether a CIF said so; ASE keeps its occupancies as {site: {element: share}}."""
-    sites = atoms.info.get("occupancy")
-    shares = [site for site in sites.values() if isinstance(site, dict)] if isinstance(sites, dict) else []
-    return any(share < 1 for site in shares for share in site.values())
-
-
-def _vacuum(atoms, axis):
-    """Width of the widest gap between atoms along a cell vector, at right angles to the other two, angstrom."""
-    cell = atoms.cell.complete()
-    places = np.sort(cell.scaled_positions(atoms.positions)[:, axis] % 1)
-    height = 1 / np.linalg.norm(cell.reciprocal()[axis])
-    return np.diff(places, append=places[0] + 1).max() * height
-
-
-def _count(atoms):
-    return f"{len(atoms)} atom{'s' if len(atoms) > 1 else ''}"
-
-
-def distinct_places(positions: np.ndarray) -> np.ndarray:
-    """Return the indices, in order, of atoms no two of which are closer than 0.1 angstrom: of those that coincide, the first."""
-    _, places = np.unique(positions, axis=0, return_index=True)  # many on one spot would make all pairs
-    places.sort()
-    pairs = cKDTree(positions[places]).query_pairs(0.1, output_type="ndarray")
-    return np.delete(places, pairs[:, 1])
-
-
-def _middle(atoms):
-    """Return the LARGEST atoms that are nearest to one in the middle."""
-    tree = cKDTree(atoms.positions)
-    _, at_middle = tree.query(np.median(atoms.positions, axis=0))
-    _, nearest = tree.query(atoms.positions[at_middle], k=LARGEST)
-    sphere = atoms[np.sort(nearest)]
-    sphere.pbc = False
-    return sphere
-
-
-def _thickness(positions):
-    """Standard deviation of the positions along their shortest principal axis, angstrom."""
-    centred = positions - positions.mean(axis=0)
-    return np.sqrt(np.linalg.eigvalsh(centred.T @ centred / len(centred))[0].clip(0))
-
-
-def _largest_piece(positions):
-    """Indices of the atoms of the largest piece: between pieces there is an empty layer, three neighbour distances wide."""
-    if len(positions) < 2:
-        return np.arange(len(positions))
-    step = 3 * np.median(cKDTree(positions).query(positions, k=2)[0][:, 1])
-    boxes, box = np.unique(np.floor(positions / step).astype(int), axis=0, return_inverse=True)
-    first, second = cKDTree(boxes).query_pairs(1.8, output_type="ndarray").T  # that touch, at a corner too
-    links = coo_array((np.ones(len(first)), (first, second)), shape=(len(boxes),) * 2)
-    _, piece = connected_components(links, directed=False)
-    piece = piece[box.ravel()]
-    return np.flatnonzero(piece == np.bincount(piece).argmax())
-
-
 @cache
 def load_network(name: str = "compact"):
     """Load a network that travels with the package, and its entry in the model card.
@@ -321,45 +129,225 @@ def is_accepted(probabilities: np.ndarray, card: dict, n_atoms: int) -> bool:
     return bool(not is_refused(probabilities[None], card["thresholds"])[0] and n_atoms >= SMALLEST)
 
 
+class Outcome(NamedTuple):
+    """What a user gets of a method that can refuse: shares, each with its 95 % interval (Wilson)."""
+
+    answered: tuple[float, float, float]
+    """Share that gets an answer, and the ends of its interval."""
+    right: tuple[float, float, float]
+    """Share of the answered that is right; NaN if none is answered."""
+    wrong: tuple[float, float, float]
+    """Share, of all, that is wrong and accepted."""
+
+
+def outcome(right: np.ndarray, refused: np.ndarray) -> Outcome:
+    """Say what a user gets: share answered, share right among the answered, share wrong and accepted.
+
+    Parameters
+    ----------
+    right, refused : ndarray of bool, shape (n,)
+        Whether the answer, given or not, is right; whether it is refused.
+
+    References
+    ----------
+    E. B. Wilson, J. Am. Stat. Assoc. 22, 209 (1927), doi:10.1080/01621459.1927.10502953.
+    """
+    right, refused = np.asarray(right, bool), np.asarray(refused, bool)
+    return Outcome(
+        share(~refused), share(right[~refused]), share(~right & ~refused)
+    )
+
+
+def share(hits: np.ndarray) -> tuple[float, float, float]:
+    """Return the share of true values and its 95 % interval after Wilson; NaN of nothing."""
+    if len(hits) == 0:
+        return (np.nan, np.nan, np.nan)
+    interval = binomtest(int(np.sum(hits)), len(hits)).proportion_ci(method="wilson")
+    return float(np.mean(hits)), float(interval.low), float(interval.high)
+
+
+def spectra_of(prepared: Prepared) -> np.ndarray:
+    """Compute the `xtalsight.spectra.spectrum` of each ball of a prepared structure: (n_balls, n_shells, n_degrees)."""
+    return np.array([spectrum(ball) for ball in prepared.balls])
+
+
+def judge(network, thresholds: np.ndarray, spectra: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Judge many structures by the `spectra_of` their balls, as `classify` does one.
+
+    Parameters
+    ----------
+    network : keras.Model
+        For spectra, with or without the output "none of the seven".
+    thresholds : ndarray, shape (7,)
+        Of its verdict.
+    spectra : list of ndarray, each (n_balls, n_shells, n_degrees)
+
+    Returns
+    -------
+    label : ndarray of int
+        Most probable class of each structure.
+    confidence : ndarray
+        Its probability.
+    refused : ndarray of bool
+        Whether the answer is refused.
+    """
+    from xtalsight.networks import predict
+
+    by_ball = predict(network, np.concatenate(spectra))
+    ends = np.cumsum([len(balls) for balls in spectra])[:-1]
+    probabilities = np.array([together(balls) for balls in np.split(by_ball, ends)])
+    best = probabilities[:, : len(CLASSES)].argmax(axis=1)
+    return best, confidence(probabilities), is_refused(probabilities, thresholds)
+
+
+def together(probabilities: np.ndarray) -> np.ndarray:
+    """Return the probabilities, (8,), that places of one structure give together: the normalised geometric mean of (n, 8)."""
+    logarithm = np.log(np.clip(probabilities, 1e-9, 1)).mean(axis=0)
+    weights = np.exp(logarithm - logarithm.max())
+    return weights / weights.sum()
+
+
 def classify(atoms: Atoms) -> dict:
-    """Name the class of a structure, or refuse.
+    """Name the class of a structure, or refuse and say why.
+
+    The structure is judged by the spectra of one or more balls of atoms (`xtalsight.preparation.prepare`), which no rotation changes.
 
     Returns
     -------
     dict
-        ``class`` (the most probable of the seven), ``probability``, ``probabilities`` (by class, and of "none"), ``verdict``
-        ("one of the seven", or "none of the seven" where the probability is below the threshold of its class or
-        there are fewer than `SMALLEST` atoms), ``spacegroup`` (by spglib, None if not determined), ``n_atoms`` (of what
-        was looked at), ``notes``.
+        ``class`` (the most probable of the seven), ``probability``, ``probabilities`` (by class, and of "none"; of several places
+        together, see `together`), ``verdict`` ("one of the seven", or "none of the seven" where the answer is refused), ``reason`` (of
+        a refusal, else None), ``places`` (number of places by what each says alone), ``spacegroup`` and ``tolerance`` (by spglib
+        and its tolerance in angstrom, None if not determined), ``standard`` (class and probability by the compact network in the standard
+        orientation, for comparison; None where spglib finds no cell of a class), ``n_atoms`` (of what was judged), ``notes``.
 
     Raises
     ------
     ValueError
-        As `prepare`, or the structure can have no fingerprint.
+        As `xtalsight.preparation.prepare`, or the structure can have no spectra.
     """
     prepared = prepare(atoms)
-    scale = length_scale(prepared.cluster, GEOMETRY.scale)
-    standard = prepared.cell is not None
-    image = fingerprint(prepared.cluster, GEOMETRY) if standard else spectrum(prepared.cluster)
-    from xtalsight.networks import predict
+    from xtalsight.networks import predict  # not above: TensorFlow takes seconds
 
-    network, card = load_network("compact" if standard else "any_orientation")
-    (probabilities,) = predict(network, image[None], mirrored=standard)
+    network, card = load_network("any_orientation")
+    spectra = spectra_of(prepared)
+    by_place = predict(network, spectra)
+    probabilities = together(by_place)
     best = int(probabilities[: len(CLASSES)].argmax())
-    accepted = is_accepted(probabilities, card, len(prepared.cluster))
-    if not standard and _thickness(prepared.cluster.positions) < _THINNEST * scale:
-        accepted = False
-        prepared.notes.append("flat or straight, some three layers of atoms at most: no crystal")
+    alone = np.where(is_refused(by_place, card["thresholds"]), len(CLASSES), by_place[:, : len(CLASSES)].argmax(axis=1))
+    names = (*CLASSES, "none")
+    places = {names[label]: int(n) for label, n in enumerate(np.bincount(alone, minlength=len(names))) if n}
+    group, tolerance = _symmetry(prepared)
+    reason = _reason(prepared, spectra, by_place, probabilities, card, group)
+    scale = length_scale(prepared.balls[0], "powder") / prepared.scale
+    notes = [*prepared.notes, f"length scale {scale:.3g} Å"]
+    if len(alone) > 1:
+        notes.append("places by themselves: " + ", ".join(f"{name} {n}" for name, n in places.items()))
     return {
         "class": CLASSES[best],
         "probability": float(probabilities[best]),
-        "probabilities": {name: float(p) for name, p in zip((*CLASSES, "none"), probabilities, strict=True)},
-        "verdict": "one of the seven" if accepted else "none of the seven",
-        "spacegroup": prepared.group,
-        "n_atoms": len(prepared.cluster),
-        "notes": [
-            *prepared.notes,
-            f"judged by its {'fingerprint in the standard orientation' if standard else 'spectra, which no rotation changes'}",
-            f"length scale {scale:.2f} Å",
-        ],
+        "probabilities": {name: float(p) for name, p in zip(names, probabilities, strict=True)},
+        "verdict": "none of the seven" if reason else "one of the seven",
+        "reason": reason,
+        "places": places,
+        "spacegroup": group,
+        "tolerance": tolerance,
+        "standard": _in_standard_orientation(prepared, tolerance) if group in CLASS_OF_SPACE_GROUP else None,
+        "n_atoms": len(prepared.balls[0]),
+        "notes": notes,
     }
+
+
+def _reason(prepared, spectra, by_place, probabilities, card, group):
+    """Why an answer is refused, in words to act on; None where it is given."""
+    n_atoms = len(prepared.balls[0])
+    best = probabilities[: len(CLASSES)].argmax()
+    if n_atoms < SMALLEST:
+        return f"too few atoms: {n_atoms}, at least {SMALLEST} are needed without a cell"
+    ball = prepared.balls[0]
+    if not _is_thick(ball):
+        return "flat or straight: some three layers of atoms at most"
+    winners = by_place[:, : len(CLASSES)].argmax(axis=1)
+    nothing = by_place[:, -1] > 0.5
+    agree = np.mean((winners == best) & ~nothing)
+    if agree < _AGREEING and not nothing.all():
+        said = sorted({"none" if none else CLASSES[w] for w, none in zip(winners, nothing, strict=True)})
+        if len(said) > 1 and (nothing.any() or _confident(by_place, winners)):
+            return f"more than one crystal: its places are {' and '.join(said)}; use map"
+    if not is_refused(probabilities[None], card["thresholds"])[0]:
+        return None
+    if _contrast(spectra).max() < _NO_PEAKS:
+        return "no peaks: molten or amorphous"
+    first, second = np.argsort(-probabilities[: len(CLASSES)])[:2]
+    if probabilities[first] + probabilities[second] > _DOUBT:
+        return f"{CLASSES[first]} or {CLASSES[second]}: strained or hot, it lies between the two"
+    if group in CLASS_OF_SPACE_GROUP:
+        return f"another prototype: its space group, {group}, is that of a class, its structure is not"
+    if _contrast(spectra).max() < 2 * _NO_PEAKS:
+        return "faint peaks: more damage than was trained, or none of the seven"
+    return "peaks of another structure than the seven, or of several crystals"
+
+
+def _confident(by_place, winners):
+    """Whether places that are sure of it name different classes."""
+    sure = by_place.max(axis=1) > _DOUBT
+    return len(set(winners[sure])) > 1
+
+
+def _is_thick(ball):
+    return thickness(ball.positions) >= _THINNEST * length_scale(ball, "powder")
+
+
+def _contrast(spectra):
+    """Largest root mean square over directions, relative to the mean, of the intensity on any sphere; (n,) of spectra (n, shells, degrees)."""
+    powers = np.asarray(spectra, float) ** 2
+    return np.sqrt(powers[..., 1:].sum(axis=-1) / powers[..., 0]).max(axis=-1)
+
+
+def _symmetry(prepared):
+    """Space group by spglib at the tolerance that fits the scatter of the atoms, and that tolerance in angstrom; None if not determined.
+
+    Of the `TOLERANCES`, the first of the longest run at which spglib finds one and the same group with any symmetry but inversion.
+    """
+    if prepared.crystal is None:
+        return None, None
+    if len(prepared.crystal) > _MOST_FOR_SYMMETRY:
+        prepared.notes.append(f"no search for symmetry among {len(prepared.crystal)} atoms")
+        return None, None
+    spacing = (prepared.crystal.get_volume() / len(prepared.crystal)) ** (1 / 3)
+    groups = []
+    for tolerance in TOLERANCES:
+        try:
+            groups.append(space_group(prepared.elements, tolerance * spacing))
+        except ValueError:
+            groups.append(0)
+    run, at = max(
+        ((_run(groups, i) if groups[i] > 2 else 0), -i) for i in range(len(groups))
+    )
+    if run == 0:
+        return (groups[0] or None), (TOLERANCES[0] * spacing if groups[0] else None)
+    tolerance = TOLERANCES[-at] * spacing
+    prepared.notes.append(f"space group at a tolerance of {TOLERANCES[-at]:g} of the spacing of atoms, {tolerance:.2g} Å")
+    return groups[-at], tolerance
+
+
+def _run(groups, start):
+    """Length of the run of equal groups that begins at `start`; nothing if it began before."""
+    if start and groups[start - 1] == groups[start]:
+        return 0
+    return next((i for i in range(start, len(groups)) if groups[i] != groups[start]), len(groups)) - start
+
+
+def _in_standard_orientation(prepared, tolerance):
+    """Class and probability by the compact network for the standard supercell; None where there is none."""
+    from xtalsight.networks import predict
+
+    try:
+        supercell = standard_supercell(prepared.crystal, tolerance)
+        image = fingerprint(supercell, GEOMETRY)
+    except ValueError:
+        return None
+    network, _ = load_network("compact")
+    (probabilities,) = predict(network, image[None], mirrored=True)
+    best = int(probabilities[: len(CLASSES)].argmax())
+    return {"class": CLASSES[best], "probability": float(probabilities[best])}

@@ -3,13 +3,31 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from ase import Atoms
 from scipy.spatial import ConvexHull, cKDTree
 from scipy.spatial.transform import Rotation
 from scipy.stats import qmc
 
 from xtalsight.counterexamples import NONE, build_counterexample
-from xtalsight.crystals import build_crystal, make_recipes, primitive_cell, remove_atoms, rotate
+from xtalsight.crystals import (
+    N_ATOMS,
+    build_crystal,
+    make_recipes,
+    neighbour_distances,
+    primitive_cell,
+    rotate,
+    stacked,
+    supercell_replicas,
+)
+from xtalsight.damage import (
+    deviatoric,
+    independent_displacements,
+    random_strain,
+    remove_atoms,
+    strained,
+    thermal_waves,
+)
 from xtalsight.fingerprints import length_scale
 
 SHAPES = ("sphere", "convex", "fragment", "supercell")
@@ -53,7 +71,7 @@ def cut_cloud(crystal: Atoms, n_atoms: int, shape: str, rng: np.random.Generator
     # A sphere that holds the body: r <= reach times the gauge. The gauge of the last atom is not known beforehand.
     radius = (3 * n_atoms * crystal.get_volume() / len(crystal) / (4 * np.pi)) ** (1 / 3)
     while True:
-        positions, numbers = _ball(crystal, middle, reach * radius)
+        positions, numbers = endless_ball(crystal, middle, reach * radius)
         values = gauge(positions)
         if (values <= radius).sum() >= n_atoms:
             break
@@ -95,7 +113,7 @@ def _within_planes(normals, distances, radius):
     return gauge
 
 
-def _ball(crystal, middle, radius):
+def endless_ball(crystal, middle, radius):
     """Positions relative to `middle`, and atomic numbers, of the atoms of an endless crystal within a radius."""
     crystal = crystal.copy()
     crystal.wrap()
@@ -111,20 +129,31 @@ def _ball(crystal, middle, radius):
     return positions[inside], np.tile(crystal.numbers, len(origins))[inside]
 
 
+def pristine(recipes: pd.DataFrame) -> pd.DataFrame:
+    """Return recipes of perfect clouds of 256 places, the `SHAPES` by turns, with ``nearest``, the neighbour distance (angstrom)."""
+    shapes = np.resize(SHAPES, len(recipes))
+    return recipes.assign(nearest=neighbour_distances(recipes), shape=shapes, n_atoms=N_ATOMS, vacancy_ratio=0.0)
+
+
 def build_cloud(recipe) -> Atoms:
     """Build the cloud of a recipe: a crystal of any class, or a structure of none, turned, cut, damaged.
 
-    Primitive cell -> strain -> orientation -> cut -> a part replaced by another grain -> vacancies -> displacements. Of a
-    structure of no class, which is damaged already, nothing but orientation and cut.
+    Primitive cell -> stacking faults -> strain -> orientation -> periodic vacancies and displacements -> cut -> a part replaced by
+    another grain or twin -> vacancies -> displacements -> thermal waves. Of a structure of no class, which is damaged already,
+    nothing but orientation, cut and waves.
 
     Parameters
     ----------
     recipe : mapping
         A row of `xtalsight.crystals.make_recipes` or `xtalsight.counterexamples.make_counterexamples` with the columns
         ``shape`` (one of `SHAPES`; of a structure of no class not the supercell) and ``n_atoms`` (before vacancies; of a
-        supercell the least number). Optional, of crystals: ``strain`` and ``displacement`` as in
-        `xtalsight.crystals.build_crystal`; ``second``, the prototype of another grain, turned at random, of which the cloud
-        holds what lies beyond a random plane, 2 to 35 % (but not of a supercell).
+        supercell the least number). Optional: ``waves`` (angstrom) and ``anisotropy`` as in
+        `xtalsight.damage.thermal_waves`; and of crystals ``strain``, largest minus smallest principal strain (in half of the cases
+        of one component only; of a supercell as in `xtalsight.crystals.build_crystal`); ``displacement``, angstrom; ``second``, the prototype of another grain, turned at random, of
+        which the cloud holds what lies beyond a random plane, 2 to 35 %, or "twin" for the crystal's own mirror image (`TWIN_PLANES`)
+        beyond a plane of atoms, up to 50 %; ``faults``, the probability of a stacking fault at each layer (fcc and hcp); ``cell_atoms``,
+        least number of atoms of a periodic cell that takes vacancies and displacements instead of the cloud, so that they repeat. (The
+        last three not of a supercell.)
 
     Returns
     -------
@@ -134,8 +163,10 @@ def build_cloud(recipe) -> Atoms:
     rng = np.random.default_rng([int(recipe["seed"]), int(recipe["id"]), 7])
     if recipe["label"] == NONE:
         structure = build_counterexample(recipe)
-        angles = Rotation.random(rng=rng).as_euler("xyz", degrees=True)
-        cloud = cut_cloud(rotate(structure, angles), int(recipe["n_atoms"]), recipe["shape"], rng)
+        turn = Rotation.random(rng=rng)
+        crystal = rotate(structure, turn.as_euler("xyz", degrees=True))
+        cloud = cut_cloud(crystal, int(recipe["n_atoms"]), recipe["shape"], rng)
+        _heat(cloud, recipe, turn, len(crystal) / crystal.get_volume(), rng)
         cloud.info["name"] = structure.info["name"]
         return cloud
     angles = [recipe[name] for name in _ROTATION]
@@ -144,17 +175,68 @@ def build_cloud(recipe) -> Atoms:
         cloud.set_cell(None)
         cloud.pbc = False
         return cloud
-    crystal = primitive_cell(recipe)
-    if strain := recipe.get("strain", 0):
-        components = rng.uniform(-strain, strain, (3, 3))
-        crystal.set_cell(crystal.cell.array @ (np.eye(3) + (components + components.T) / 2), scale_atoms=True)
-    cloud = cut_cloud(rotate(crystal, angles), int(recipe["n_atoms"]), recipe["shape"], rng)
-    if isinstance(recipe.get("second"), str):
-        cloud = _with_second_grain(cloud, recipe, length_scale(crystal), rng)
-    cloud = remove_atoms(cloud, recipe["vacancy_ratio"], rng)
-    cloud.positions += rng.normal(size=(len(cloud), 3)) * recipe.get("displacement", 0)
+    crystal = stacked(recipe, rng) if recipe.get("faults", 0) > 0 else primitive_cell(recipe)
+    if (size := recipe.get("strain", 0)) > 0:
+        strain = random_strain(1.0, rng)
+        if rng.random() < 0.5:  # one component, as calculations of elastic constants have it
+            i, j = rng.integers(0, 3, 2)
+            one = np.zeros((3, 3))
+            one[i, j] = one[j, i] = strain[i, j]
+            strain = one
+        crystal = strained(crystal, strain * size / deviatoric(strain))
+    nearest = length_scale(crystal)
+    crystal = rotate(crystal, angles)
+    displacement = recipe.get("displacement", 0)
+    periodic = recipe.get("cell_atoms", 0) > 0
+    if periodic:
+        crystal = remove_atoms(
+            crystal.repeat(supercell_replicas(crystal, int(recipe["cell_atoms"]))), recipe["vacancy_ratio"], rng
+        )
+        crystal.positions += independent_displacements(len(crystal), displacement, rng)
+    cloud = cut_cloud(crystal, int(recipe["n_atoms"]), recipe["shape"], rng)
+    turn = Rotation.from_euler("xyz", angles, degrees=True)
+    if recipe.get("second") == "twin":
+        cloud = _with_twin(cloud, recipe, turn, nearest, rng)
+    elif isinstance(recipe.get("second"), str):
+        cloud = _with_second_grain(cloud, recipe, nearest, rng)
+    if not periodic:
+        cloud = remove_atoms(cloud, recipe["vacancy_ratio"], rng)
+        cloud.positions += independent_displacements(len(cloud), displacement, rng)
+    _heat(cloud, recipe, turn, 1 / recipe["volume"], rng)
     cloud.info["name"] = f"{recipe['element']} {recipe['prototype']} {recipe['id']}"
     return cloud
+
+
+def _heat(cloud, recipe, turn, density, rng):
+    """Displace the atoms of a cloud by thermal waves, as seen from its crystal's own axes."""
+    if (sigma := recipe.get("waves", 0)) > 0:
+        anisotropy = recipe.get("anisotropy", 1)
+        along_axes = thermal_waves(turn.inv().apply(cloud.positions), sigma, density, rng, anisotropy)
+        cloud.positions += turn.apply(along_axes)
+
+
+TWIN_PLANES = {"fcc": (1, 1, 1), "diamond": (1, 1, 1), "bct_in": (1, 0, 1), "bct_pa": (1, 0, 1), "bcc": (1, 1, 2)}
+"""Twin plane by prototype, Miller indices of the conventional cell: of other prototypes there are no twins here."""
+
+
+def _with_twin(cloud, recipe, turn, nearest, rng):
+    """Replace the atoms beyond a plane of atoms by the mirror image of those before it."""
+    c_over_a = recipe["c_over_a"] if np.isfinite(recipe["c_over_a"]) else 1.0
+    normal = np.array(TWIN_PLANES[recipe["prototype"]]) * rng.choice([-1, 1], 3) / (1, 1, c_over_a)
+    normal = turn.apply(normal / np.linalg.norm(normal))
+    heights = cloud.positions @ normal
+    at = np.argsort(heights)[int(rng.uniform(0.5, 0.98) * (len(cloud) - 1))]
+    plane = heights[at]
+    if recipe["prototype"] == "diamond":  # the mirror is in the middle of the bonds along the normal
+        above = cKDTree(cloud.positions).query(cloud.positions[at] + nearest * normal)[0] < 0.3 * nearest
+        plane += (0.5 if above else -0.5) * nearest
+    faces = ConvexHull(cloud.positions, qhull_options="QJ").equations
+    near = 0.1 * nearest
+    kept = cloud[heights < plane + near]
+    beyond = kept.positions[kept.positions @ normal < plane - near]
+    beyond = beyond + 2 * (plane - beyond @ normal)[:, None] * normal
+    beyond = beyond[(beyond @ faces[:, :3].T + faces[:, 3] <= near).all(axis=1)]
+    return kept + Atoms(recipe["element"] * len(beyond), beyond)
 
 
 def _with_second_grain(cloud, recipe, nearest, rng):
@@ -162,7 +244,7 @@ def _with_second_grain(cloud, recipe, nearest, rng):
     (second,) = make_recipes({recipe["second"]: 1}, int(recipe["id"]), elements=[recipe["element"]]).to_dict("records")
     other = rotate(primitive_cell(second), Rotation.random(rng=rng).as_euler("xyz", degrees=True))
     radius = np.linalg.norm(cloud.positions, axis=1).max()
-    positions, numbers = _ball(other, rng.random(3) @ other.cell.array, radius)
+    positions, numbers = endless_ball(other, rng.random(3) @ other.cell.array, radius)
     faces = ConvexHull(cloud.positions, qhull_options="QJ").equations  # (n, 4): normal . position + offset < 0 inside
     normal = rng.normal(size=3)
     plane = np.quantile(cloud.positions @ normal, 1 - rng.uniform(0.02, 0.35))
@@ -228,7 +310,7 @@ def build_polycrystal(
     parts = []
     for grain, cell in enumerate(cells):
         turned = rotate(cell, Rotation.random(rng=rng).as_euler("xyz", degrees=True))
-        positions, numbers = _ball(turned, rng.random(3) @ turned.cell.array, reach[grain])
+        positions, numbers = endless_ball(turned, rng.random(3) @ turned.cell.array, reach[grain])
         positions += middles[grain]
         inside = ((positions >= 0) & (positions < edge)).all(axis=1)
         inside[inside] = tree.query(positions[inside])[1] == grain
@@ -243,7 +325,7 @@ def build_polycrystal(
     atoms = atoms[np.setdiff1d(np.arange(len(atoms)), pairs[:, 1])]
     atoms.set_array("from_boundary", _from_boundary(atoms.positions, middles))
     atoms = remove_atoms(atoms, vacancy_ratio, rng)
-    atoms.positions += rng.normal(size=(len(atoms), 3)) * displacement
+    atoms.positions += independent_displacements(len(atoms), displacement, rng)
     return atoms
 
 

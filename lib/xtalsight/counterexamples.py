@@ -9,6 +9,7 @@ from functools import cache
 
 import numpy as np
 import pandas as pd
+import spglib
 from ase import Atoms
 from ase.spacegroup import Spacegroup, crystal
 from scipy.stats import qmc
@@ -19,16 +20,20 @@ from xtalsight.crystals import (
     CLASSES,
     ELEMENTS,
     N_ATOMS,
+    conventional_cell,
     ground_state_volume,
-    remove_atoms,
+    make_recipes,
+    primitive_cell,
     space_group,
     standard_supercell,
 )
+from xtalsight.damage import remove_atoms
 
 NONE = len(CLASSES)
 """Label of "none of the seven", after those of the classes."""
 
 _KINDS = ("random_crystal", "hard_spheres", "quasi_random")
+_LATER_KINDS = ("derivative", "dense_crystal")
 # Space group, sites, intervals of b/a and c/a.
 OTHER_PROTOTYPES = {
     "A15": (223, [(0, 0, 0), (1 / 4, 0, 1 / 2)], None),
@@ -36,10 +41,15 @@ OTHER_PROTOTYPES = {
     "beta_mn": (213, [(0.0636, 0.0636, 0.0636), (1 / 8, 0.2022, 0.4522)], None),
     "clathrate": (223, [(1 / 4, 0, 1 / 2), (0.1837, 0.1837, 0.1837), (0, 0.3077, 0.1173)], None),
     "simple_hexagonal": (191, [(0, 0, 0)], ((1.0, 1.0), (0.85, 1.10))),
+    "cuprite": (224, [(0, 0, 0), (1 / 4, 1 / 4, 1 / 4)], None),
+    "perovskite": (221, [(0, 0, 0), (1 / 2, 1 / 2, 1 / 2), (0, 1 / 2, 1 / 2)], None),
+    "half_heusler": (216, [(0, 0, 0), (1 / 4, 1 / 4, 1 / 4), (1 / 2, 1 / 2, 1 / 2)], None),
 }
 """Elemental prototypes outside the seven classes: A_cP8_223_ac (A15, beta-W), A_oC4_63_c (alpha-U), A_cP20_213_cd (beta-Mn),
 A_cP46_223_cik (type-I clathrate), A_hP1_191_a (gamma-Sn). Coordinates: J. Donohue, The Structures of the Elements (Wiley, 1974);
-of the clathrate, J. S. Kasper et al., Science 150, 1713 (1965), doi:10.1126/science.150.3704.1713."""
+of the clathrate, J. S. Kasper et al., Science 150, 1713 (1965), doi:10.1126/science.150.3704.1713. And the places of three compounds,
+each an ordered subset or superset of a class: A2B_cP6_224_b_a (Cu2O; fcc and bcc), AB3C_cP5_221_a_c_b (fcc, and its middle), ABC_cF12_216_b_c_a
+(bcc, a quarter left out)."""
 
 # Groups of the prototypes above and of the crystals of `ase.collections.dcdft` outside the classes: kept for the test.
 _TEST_GROUPS = {group for group, _, _ in OTHER_PROTOTYPES.values()} | {12, 15, 64, 152, 205}
@@ -54,7 +64,8 @@ def make_counterexamples(counts: Mapping[str, int], seed: int, elements=ELEMENTS
     ----------
     counts : mapping
         Number of structures by kind: ``random_crystal``, of a random space group; ``hard_spheres``, random points that keep a
-        distance, of 0 to 0.8 of their mean spacing; ``quasi_random``, Halton points; or a key of `OTHER_PROTOTYPES`. Crystals lack 0 to 40 % of their atoms, and
+        distance, of 0 to 0.8 of their mean spacing; ``quasi_random``, Halton points; a key of `OTHER_PROTOTYPES`; ``derivative``, an ordered
+        subset of a class or another prototype of its space group; ``dense_crystal``, a random crystal that is packed as metals are. Crystals lack 0 to 40 % of their atoms, and
         the others are displaced with a standard deviation of 0 to 7 % of the nearest-neighbour distance.
     seed : int
     elements : sequence of str
@@ -71,7 +82,7 @@ def make_counterexamples(counts: Mapping[str, int], seed: int, elements=ELEMENTS
     ValueError
         Unknown kind.
     """
-    kinds = [*_KINDS, *OTHER_PROTOTYPES]
+    kinds = [*_KINDS, *OTHER_PROTOTYPES, *_LATER_KINDS]
     if unknown := sorted(set(counts) - set(kinds)):
         raise ValueError(f"{unknown} are none of {', '.join(kinds)}")
     rows = []
@@ -102,7 +113,8 @@ def build_counterexample(recipe) -> Atoms:
         points = qmc.Halton(3, rng=rng).random(N_ATOMS)
         atoms = Atoms(numbers=np.ones(N_ATOMS), scaled_positions=points, cell=np.full(3, N_ATOMS ** (1 / 3)), pbc=True)
     else:
-        cell = _random_crystal(rng) if kind == "random_crystal" else _prototype(kind, rng)
+        made_at_random = {"random_crystal": _random_crystal, "derivative": _derivative, "dense_crystal": _dense_crystal}
+        cell = made_at_random[kind](rng) if kind in made_at_random else _prototype(kind, rng)
         atoms = remove_atoms(standard_supercell(cell), recipe["vacancy_ratio"], rng)
         nearest = _nearest_distance(cell)
         atoms.positions += rng.normal(scale=recipe["displacement"] * nearest, size=(len(atoms), 3))
@@ -133,8 +145,12 @@ def _prototype(kind, rng):
     return _unit_density(crystal(["H"] * len(sites), sites, spacegroup=group, cellpar=(1, b, c, *angles)))
 
 
-def _random_crystal(rng):
-    """One to three sites in a random space group, every atom at least 0.75 of the mean spacing from its neighbours."""
+def _dense_crystal(rng):
+    return _random_crystal(rng, closest=0.9)
+
+
+def _random_crystal(rng, closest=0.75):
+    """One to three sites in a random space group, every atom at least `closest` times the mean spacing from its neighbours."""
     while True:
         group = int(rng.choice(_GROUPS))
         n_sites = rng.integers(1, 4)
@@ -149,11 +165,55 @@ def _random_crystal(rng):
             symprec=1e-3,
         )
         atoms = _unit_density(atoms)
-        if len(atoms) > 48 or _nearest_distance(atoms) < 0.75:
+        if len(atoms) > 48 or _nearest_distance(atoms) < closest:
             continue
         # Special sites can have more symmetry than their group.
         if space_group(atoms) not in CLASS_OF_SPACE_GROUP.keys() | _TEST_GROUPS:
             return atoms
+
+
+def _derivative(rng):
+    """An ordered subset of a cubic class, or a random crystal of a class' own group; more than four atoms in its primitive cell."""
+    while True:
+        if rng.random() < 0.5:
+            atoms = _ordered_subset(rng)
+        else:
+            group = int(rng.choice([group for group in CLASS_OF_SPACE_GROUP if group not in _TEST_GROUPS]))
+            n_sites = rng.integers(2, 4)
+            sites = np.where(
+                rng.random((n_sites, 3)) < 0.9, rng.choice(_SPECIAL, (n_sites, 3)), rng.random((n_sites, 3))
+            )
+            atoms = crystal(
+                ["H"] * n_sites,
+                sites,
+                spacegroup=_read_space_group(group),
+                cellpar=_random_cell(group, rng),
+                onduplicates="keep",
+                symprec=1e-3,
+            )
+            atoms = _unit_density(atoms)
+        if len(atoms) > 64 or _nearest_distance(atoms) < 0.6:
+            continue
+        try:
+            group = space_group(atoms)
+            _, _, numbers = spglib.find_primitive((atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers))
+        except (ValueError, TypeError):  # spglib finds none
+            continue
+        if len(numbers) > 4 and group not in _TEST_GROUPS:
+            return atoms
+
+
+def _ordered_subset(rng):
+    """A cell of a cubic class, repeated up to twice along each edge, less a fifth to a half of its sites."""
+    (recipe,) = make_recipes({str(rng.choice(["bcc", "diamond", "fcc", "sc"])): 1}, 0).to_dict("records")
+    cell = conventional_cell(primitive_cell(recipe))
+    cell.symbols[:] = "H"
+    cell = cell.repeat(rng.integers(1, 3, 3))
+    places = np.rint(4 * cell.positions / cell.cell.lengths().max() * 2).astype(int)
+    removed = rng.random(len(cell)) < rng.uniform(0.25, 0.5)
+    if rng.random() < 0.5:  # every second, third or fourth lattice plane
+        removed = places @ rng.integers(-1, 2, 3) % rng.integers(2, 5) == 0
+    return _unit_density(cell[~removed]) if (~removed).any() else _ordered_subset(rng)
 
 
 _read_space_group = cache(Spacegroup)  # reading the table takes longer than making a crystal

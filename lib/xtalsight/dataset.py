@@ -3,7 +3,7 @@
 import hashlib
 import inspect
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import zarr
 from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from tqdm import tqdm
 
-from xtalsight import counterexamples, crystals, fingerprints, scattering, spectra
+from xtalsight import counterexamples, crystals, damage, fingerprints, scattering, spectra
 from xtalsight.crystals import build_crystal
 from xtalsight.fingerprints import DiffractionGeometry, fingerprint
 from xtalsight.spectra import DEGREES, SHELLS, spectrum
@@ -104,6 +104,15 @@ def read_fingerprints(path, rows=slice(None)) -> np.ndarray:
     return zarr.open_array(path, mode="r")[rows]
 
 
+def in_parallel(function: Callable, items: Iterable, description: str, n_jobs: int = -1) -> list:
+    """Call a function for each item in parallel, with progress; return what it returns, in their order."""
+    items = list(items)
+    results = joblib.Parallel(n_jobs=n_jobs, return_as="generator", batch_size=4)(
+        joblib.delayed(function)(item) for item in items
+    )
+    return list(tqdm(results, total=len(items), desc=description, mininterval=1))
+
+
 def split(recipes: pd.DataFrame, by: str, held_out: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Split structures into those to train on and those held out.
 
@@ -139,7 +148,7 @@ def split(recipes: pd.DataFrame, by: str, held_out: float, seed: int) -> tuple[n
 def _identity(recipes, geometry, build):
     """Digest of all that the fingerprints depend on."""
     parts = [recipes.to_csv(index=False), repr(geometry), build.__qualname__]
-    modules = [crystals, scattering, fingerprints, *([spectra, counterexamples] if geometry is None else [])]
+    modules = [crystals, damage, scattering, fingerprints, *([spectra, counterexamples] if geometry is None else [])]
     modules.append(inspect.getmodule(build))
     parts += [inspect.getsource(module) for module in modules]
     parts += [f"{name} {version(name)}" for name in ("ase", "gemmi", "numba", "numpy", "scipy", "spglib", "vesin")]

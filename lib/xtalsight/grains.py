@@ -9,8 +9,9 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 from tqdm import tqdm
 
-from xtalsight.classify import SMALLEST, distinct_places, is_refused, load_network
+from xtalsight.classify import is_refused, load_network
 from xtalsight.crystals import CLASSES
+from xtalsight.preparation import SMALLEST, distinct_places
 from xtalsight.spectra import DEGREES, LARGEST_RADIUS, SHELLS, harmonics, power
 
 _BLOCK = 6  # positions along an edge of a block, the unit of parallel work

@@ -1,0 +1,371 @@
+"""From a structure of any kind to the balls of atoms that are judged: one road for cells, slabs, wires and clouds."""
+
+from typing import NamedTuple
+
+import numpy as np
+from ase import Atoms
+from ase.data import chemical_symbols
+from ase.geometry import minkowski_reduce
+from ase.neighborlist import natural_cutoffs, neighbor_list
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+from vesin import NeighborList
+
+from xtalsight.clouds import endless_ball
+
+BALL = 384
+"""Number of atoms of the balls that are cut out of what is larger. Heat strains a smaller ball more; a larger one takes longer."""
+
+LARGEST = 512
+"""Number of atoms of the largest cloud that is judged as it is: the largest that the network was trained on."""
+
+SMALLEST = 24
+"""Number of atoms of the smallest clouds that the networks were trained on: what is smaller is refused."""
+
+MOST_BALLS = 12
+"""Balls that are judged of one structure at most."""
+
+SPACING = 2.7
+"""Distance of neighbours, about, to which every structure is scaled (angstrom): then its unit, nanometres say, does not matter."""
+
+_COPPER = 29  # what every atom is taken for: of one element form factors cancel
+_LIGHT = 17  # atomic number of the heaviest ligand: chlorine
+_MOST_WITH_LIGANDS = 50_000
+_OFF_CENTRE = 0.25  # radii from the middle of a ball to the mean of its atoms; half a ball has 3/8
+_LONGEST = 20.0  # spacings; a ball of a chain of atoms reaches no farther
+_TIGHT = 0.07  # of the spacing: atoms that are closer are one
+
+
+class Prepared(NamedTuple):
+    """What `prepare` returns."""
+
+    balls: list[Atoms]
+    """What is judged, places of copper without cell, scaled to `SPACING`: balls of `BALL` atoms, or the whole of a small cloud."""
+    crystal: Atoms | None
+    """The places of one cell of a crystal that is periodic in three directions, at the size of the file; else None."""
+    elements: Atoms | None
+    """The same places with their elements."""
+    scale: float
+    """Factor that took the file's lengths to those of the balls."""
+    notes: list[str]
+    """What was done."""
+
+
+def prepare(atoms: Atoms) -> Prepared:
+    """Cut the balls of atoms out of a structure by which it is judged.
+
+    Of a crystal that is periodic in three directions, balls of `BALL` atoms of the endless crystal, however small, thin or skew its
+    cell; of a slab or wire, balls of its endless repetition along the periodic axes; of a cloud of atoms, its largest piece,
+    whole if it has at most `LARGEST` atoms. Where there is room for more than one ball, several, far from each other. Places count, not
+    elements; terminal light atoms of a cloud (ligands) are left out, of atoms that coincide one is kept.
+
+    Raises
+    ------
+    ValueError
+        No atoms, positions that are not numbers, cell vectors in one plane or line, or no two atoms apart.
+    """
+    if len(atoms) == 0:
+        raise ValueError("there are no atoms")
+    if not np.isfinite(atoms.positions).all() or not np.isfinite(atoms.cell.array).all():
+        raise ValueError("positions and cell must be finite numbers")
+    notes = []
+    structure = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc & atoms.cell.any(axis=1))
+    structure = structure[_occupied(atoms, notes)]
+    lattice = structure.cell.array[structure.pbc]
+    lengths = np.linalg.norm(lattice, axis=1)
+    if len(lattice) and np.linalg.matrix_rank(lattice / lengths[:, None], tol=1e-12) < len(lattice):
+        raise ValueError("the cell vectors lie in one plane or line")
+    if not structure.pbc.any():
+        structure = _without_ligands(structure, notes)
+    spacing = _spacing(structure)
+    if structure.pbc.all() and _is_dummy(structure, spacing):
+        notes.append("the cell is smaller than its atoms allow: taken for none")
+        structure.pbc = False
+        structure = _without_ligands(structure, notes)
+        spacing = _spacing(structure)
+    structure = _reduced(structure)
+    places = len(structure)
+    structure = structure[_distinct(structure, _TIGHT * spacing)]
+    if places > len(structure):
+        notes.append(f"{count(structure)}, of {places}, in places of their own: of atoms that coincide one is kept")
+    spacing = _spacing(structure)
+    if len(set(structure.numbers.tolist())) > 1 or not 0 < structure.numbers[0] < len(chemical_symbols):
+        notes.append(f"{structure.get_chemical_formula('metal')}: the places of its atoms count, not their elements")
+    for axis in np.flatnonzero(structure.pbc):
+        if (gap := _vacuum(structure, axis, spacing)) > 0:
+            structure.pbc[axis] = False
+            notes.append(f"{gap:.1f} Å without atoms along a cell vector: not repeated there")
+    if not structure.pbc.all() and len(structure) > 1:
+        spacing = _spacing(structure)
+    scale = SPACING / spacing
+    scaled = Atoms(np.full(len(structure), _COPPER), structure.positions * scale, cell=structure.cell.array * scale,
+                   pbc=structure.pbc)  # fmt: skip
+    if scaled.pbc.all():
+        balls = _balls_of_crystal(scaled)
+        notes.append(f"{_number(balls, 'ball')} of {count(balls[0])} of the endless crystal judged")
+        crystal = Atoms(scaled.numbers, structure.positions, cell=structure.cell, pbc=True)
+        return Prepared(balls, crystal, structure, scale, notes)
+    balls = _balls_of_cloud(scaled, notes)
+    return Prepared(balls, None, None, scale, notes)
+
+
+def count(atoms):
+    """Return "1 atom", "2 atoms"."""
+    return _number(atoms, "atom")
+
+
+def _number(things, name):
+    return f"{len(things)} {name}{'s' if len(things) != 1 else ''}"
+
+
+def _occupied(atoms, notes):
+    """Indices of the places that count: of those occupied in part, the ones that are occupied by half or more."""
+    shares = atoms.arrays.get("occupancy")
+    if shares is None:
+        sites = atoms.info.get("occupancy")
+        kinds = atoms.arrays.get("spacegroup_kinds")
+        if not isinstance(sites, dict) or kinds is None:
+            return np.arange(len(atoms))
+        total = {str(site): sum(share.values()) for site, share in sites.items() if isinstance(share, dict)}
+        shares = np.array([total.get(str(kind), 1.0) for kind in kinds])
+    if (shares < 0.5).all():
+        raise ValueError("all sites are occupied by less than half: make an ordered structure of it first")
+    if (shares < 0.5).any():
+        notes.append(f"{(shares < 0.5).sum()} places that are occupied by less than half are left out")
+    if ((shares >= 0.5) & (shares < 0.95)).any():
+        notes.append("places that are occupied in part, by half or more, are taken for full")
+    return np.flatnonzero(shares >= 0.5)
+
+
+def _without_ligands(atoms, notes):
+    """A cloud less its light atoms that are bound to one other atom only, those that are then terminal too, and so on.
+
+    The core is the element whose atoms have the most bonds.
+    """
+    elements = np.unique(atoms.numbers)
+    if len(elements) < 2 or elements[0] < 1 or elements[0] > _LIGHT or len(atoms) > _MOST_WITH_LIGANDS:
+        return atoms
+    first, second = neighbor_list("ij", atoms, natural_cutoffs(atoms, mult=1.2))
+    bonds = np.bincount(first, minlength=len(atoms))
+    core = max(elements, key=lambda element: bonds[atoms.numbers == element].mean())
+    light = (atoms.numbers <= _LIGHT) & (atoms.numbers != core)
+    kept = np.arange(len(atoms))
+    while True:
+        inside = np.isin(first, kept) & np.isin(second, kept)
+        bonds = np.bincount(first[inside], minlength=len(atoms))[kept]
+        terminal = light[kept] & (bonds <= 1)
+        if not terminal.any() or (~terminal).sum() < SMALLEST:
+            break
+        kept = kept[~terminal]
+    if len(kept) < len(atoms):
+        notes.append(f"{len(atoms) - len(kept)} light atoms at the ends of bonds are left out as ligands")
+    return atoms[kept]
+
+
+def _spacing(atoms):
+    """Distance of neighbours, about, whatever the unit: of a crystal the cube root of the volume of an atom, else the median."""
+    if atoms.pbc.all():
+        return float((abs(np.linalg.det(atoms.cell.array)) / len(atoms)) ** (1 / 3))
+    positions = np.unique(atoms.positions, axis=0)
+    for axis in np.flatnonzero(atoms.pbc):
+        positions = np.concatenate([positions + n * atoms.cell.array[axis] for n in ((-1, 0, 1) if len(positions) < 5000 else (0,))])
+    if len(positions) < 2:
+        raise ValueError("no length scale: there are no two atoms apart from each other")
+    nearest = cKDTree(positions).query(positions[: 100_000], k=2)[0][:, 1]
+    return float(np.median(nearest))
+
+
+def _is_dummy(atoms, spacing):
+    """Whether a cell cannot be that of its atoms: folded into it, they lie much closer than they do in the file, and than they can."""
+    if len(atoms) < 3:
+        return False
+    apart = np.median(cKDTree(atoms.positions).query(atoms.positions, k=2)[0][:, 1])
+    if spacing > 0.5 * apart:
+        return False
+    folded = cKDTree(atoms.cell.cartesian_positions(atoms.get_scaled_positions(wrap=True)))
+    # Atoms of a crystal, folded, are no closer than 0.69 of the spacing (graphite); random points are, at 0.55 in the mean.
+    return np.median(folded.query(folded.data, k=2)[0][:, 1]) < min(0.5 * apart, 0.62 * spacing)
+
+
+def _reduced(atoms):
+    """The same structure with the shortest cell vectors, atoms folded into it: any two cells of one crystal become alike."""
+    if not atoms.pbc.any():
+        return atoms
+    size = np.abs(atoms.cell.array[atoms.pbc]).max()
+    cell, _ = minkowski_reduce(atoms.cell.array / size, atoms.pbc)
+    reduced = Atoms(atoms.numbers, atoms.positions, cell=cell * size, pbc=atoms.pbc)
+    complete = reduced.cell.complete()
+    fractions = complete.scaled_positions(reduced.positions)
+    fractions[:, reduced.pbc] %= 1.0
+    reduced.positions = complete.cartesian_positions(fractions)
+    return reduced
+
+
+def _distinct(atoms, closest):
+    """Indices, in order, of atoms no two of which are closer than `closest`, across periodic walls too: of those that are, the first."""
+    if not atoms.pbc.any():
+        return distinct_places(atoms.positions, closest)
+    cell = np.where(atoms.pbc[:, None], atoms.cell.array, 0.0)
+    first, second = NeighborList(cutoff=closest, full_list=False).compute(atoms.positions, cell, atoms.pbc, "ij")
+    return np.setdiff1d(np.arange(len(atoms)), np.maximum(first, second)[first != second])
+
+
+def distinct_places(positions: np.ndarray, closest: float = 0.1) -> np.ndarray:
+    """Return the indices, in order, of points no two of which are closer than `closest`: of those that coincide, the first."""
+    _, places = np.unique(positions, axis=0, return_index=True)  # many on one spot would make all pairs
+    places.sort()
+    pairs = cKDTree(positions[places]).query_pairs(closest, output_type="ndarray")
+    return np.delete(places, pairs[:, 1])
+
+
+# Planes of atoms in crystals of the elements lie closer than 3.1 neighbour distances, in graphite without van der Waals forces. A gap that is wider is a vacuum; so is
+# one that is wider than the crystal's other spacings of planes and than a neighbour distance, unless it is twice as wide as the next: that
+# is a plane missing, in a thin cell a vacancy.
+_WIDEST, _WIDER, _WIDE, _MISSING = 3.3, 1.4, 1.05, (1.97, 2.03)
+
+
+def _vacuum(atoms, axis, spacing):
+    """Width of the gap without atoms along a cell vector, at right angles to the other two, angstrom; 0 where there is none."""
+    cell = atoms.cell.complete()
+    height = 1 / np.linalg.norm(cell.reciprocal()[axis])
+    places = np.sort(cell.scaled_positions(atoms.positions)[:, axis] % 1)
+    gaps = np.sort(np.diff(places, append=places[0] + 1) * height)
+    gaps = gaps[gaps > 0.1 * spacing]
+    # Not the cube root of a volume that the vacuum is part of, nor the bond of a molecule.
+    nearest = max(_nearest_distance(atoms), 0.6 * spacing)
+    if len(gaps) and gaps[-1] > _WIDEST * nearest:
+        return gaps[-1]
+    if len(gaps) > 1 and gaps[-1] > max(_WIDE * nearest, _WIDER * gaps[-2]):
+        low, high = _MISSING
+        return 0.0 if low < gaps[-1] / gaps[-2] < high else gaps[-1]
+    return 0.0
+
+
+def _nearest_distance(atoms):
+    """Median distance to the nearest neighbour, periodic images included."""
+    cutoff = 1.5 * (atoms.cell.complete().volume / len(atoms)) ** (1 / 3)
+    cell = np.where(atoms.pbc[:, None], atoms.cell.array, 0.0)
+    first, distance = NeighborList(cutoff=cutoff, full_list=True).compute(atoms.positions, cell, atoms.pbc, "id")
+    nearest = np.full(len(atoms), np.inf)
+    np.minimum.at(nearest, first, distance)
+    return np.median(nearest)
+
+
+def _balls_of_crystal(crystal):
+    """Balls of the endless crystal, around atoms far from each other."""
+    n_balls = 1 if len(crystal) == 1 else int(np.clip(round(len(crystal) / BALL), min(4, len(crystal)), MOST_BALLS))
+    middles = crystal.positions[_far_apart(crystal.positions, n_balls, crystal.cell)]
+    return [_ball_of_crystal(crystal, middle) for middle in middles]
+
+
+def _ball_of_crystal(crystal, middle):
+    radius = 1.1 * (3 * BALL * crystal.get_volume() / len(crystal) / (4 * np.pi)) ** (1 / 3)
+    while True:
+        heights = 1 / np.linalg.norm(crystal.cell.reciprocal().array, axis=1)
+        if heights.min() > 2 * radius:  # no atom is met twice: nothing to repeat
+            fractions = crystal.cell.scaled_positions(crystal.positions - middle)
+            positions = crystal.cell.cartesian_positions(fractions - np.rint(fractions))
+            positions = positions[(positions**2).sum(axis=1) <= radius**2]
+        else:
+            positions, _ = endless_ball(crystal, middle, radius)
+        if len(positions) >= BALL:
+            return _nearest(positions, np.zeros(3))
+        radius *= 1.15
+
+
+
+def _nearest(positions, middle, n_atoms=BALL):
+    """The atoms nearest to a point, in their order."""
+    distance = np.linalg.norm(positions - middle, axis=1)
+    kept = np.sort(np.argsort(np.round(distance, 6), kind="stable")[:n_atoms])
+    return Atoms(np.full(len(kept), _COPPER), positions[kept])
+
+
+def _far_apart(positions, n, cell=None):
+    """Indices of `n` points far from each other, beginning with the first: each the farthest from those before it."""
+    step = 1 + len(positions) // 5000
+    some = positions[::step]
+    chosen, distance = [0], np.full(len(some), np.inf)
+    for _ in range(n - 1):
+        apart = some - some[chosen[-1]]
+        if cell is not None:
+            fractions = cell.scaled_positions(apart)
+            apart = cell.cartesian_positions(fractions - np.rint(fractions))
+        distance = np.minimum(distance, np.linalg.norm(apart, axis=1))
+        chosen.append(int(distance.argmax()))
+    return step * np.array(chosen)
+
+
+def _balls_of_cloud(atoms, notes):
+    """A small cloud whole; of a larger one, a slab or a wire, balls that lie inside it as far as it is thick."""
+    positions = atoms.positions
+    if atoms.pbc.any():
+        positions, own = _repeated(atoms)
+        notes.append("repeated along its periodic axes")
+    else:
+        together = _largest_piece(positions)
+        if len(together) < len(positions):
+            notes.append(f"it is in pieces: the largest, of {_number(together, 'atom')}, is judged")
+            positions = positions[together]
+        own = np.arange(len(positions))
+        if len(positions) <= LARGEST:
+            if len(positions) < SMALLEST:
+                notes.append(f"{_number(positions, 'atom')} are too few for a crystal")
+            return [Atoms(np.full(len(positions), _COPPER), positions)]
+    tree = cKDTree(positions)
+    candidates = own[_far_apart(positions[own], min(200, len(own)))]
+    n_atoms = min(BALL, tree.query_ball_point(positions[candidates], _LONGEST * SPACING, return_length=True).min())
+    distance, near = tree.query(positions[candidates], k=n_atoms)
+    if n_atoms == 1:
+        return [Atoms([_COPPER], positions)]
+    off = np.linalg.norm(positions[near].mean(axis=1) - positions[candidates], axis=1) / distance[:, -1]
+    inside = candidates[off <= _OFF_CENTRE] if (off <= _OFF_CENTRE).any() else candidates[[off.argmin()]]
+    n_balls = int(np.clip(round(len(own) / BALL), 1, min(MOST_BALLS, len(inside))))
+    if n_balls == 1:
+        inside = candidates[[off.argmin()]]
+    balls = [_nearest(positions, positions[inside[i]], n_atoms) for i in _far_apart(positions[inside], n_balls)]
+    notes.append(f"{_number(balls, 'ball')} of {count(balls[0])} judged")
+    return balls
+
+
+def _repeated(atoms):
+    """Positions of a slab or wire, repeated along its periodic axes until a ball fits, and the indices of the first copy."""
+    own = np.arange(len(atoms))
+    # The ball holds BALL atoms of a disc or rod: as wide as that many atoms in one cell's cross section need.
+    lengths = np.linalg.norm(atoms.cell.array, axis=1)
+    axes = np.flatnonzero(atoms.pbc)
+    if len(axes) == 1:
+        reach = 0.6 * BALL / len(atoms) * lengths[axes[0]] + 2 * SPACING
+        reach = max(reach, 6 * SPACING)
+    else:
+        area = np.linalg.norm(np.cross(*atoms.cell.array[axes]))
+        reach = max(1.2 * np.sqrt(BALL * area / len(atoms) / np.pi), 6 * SPACING)
+    reciprocal = np.linalg.norm(np.linalg.pinv(atoms.cell.array[axes]), axis=0)
+    copies = np.minimum(np.ceil(reach * reciprocal).astype(int), 4000)
+    ranges = [np.arange(-n, n + 1) for n in copies]
+    steps = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, len(axes))
+    steps = steps[np.argsort((steps**2).sum(axis=1), kind="stable")]  # the first copy first
+    origins = steps @ atoms.cell.array[axes]
+    extent = np.linalg.norm(atoms.positions - atoms.positions.mean(axis=0), axis=1).max()
+    origins = origins[np.linalg.norm(origins, axis=1) <= reach + extent]
+    return (origins[:, None] + atoms.positions).reshape(-1, 3), own
+
+
+def _largest_piece(positions):
+    """Indices of the atoms of the largest piece: between pieces there is an empty layer, three neighbour distances wide."""
+    if len(positions) < 2:
+        return np.arange(len(positions))
+    step = 3 * np.median(cKDTree(positions).query(positions, k=2)[0][:, 1])
+    boxes, box = np.unique(np.floor(positions / step).astype(int), axis=0, return_inverse=True)
+    first, second = cKDTree(boxes).query_pairs(1.8, output_type="ndarray").T  # that touch, at a corner too
+    links = coo_array((np.ones(len(first)), (first, second)), shape=(len(boxes),) * 2)
+    _, piece = connected_components(links, directed=False)
+    piece = piece[box.ravel()]
+    return np.flatnonzero(piece == np.bincount(piece).argmax())
+
+
+def thickness(positions: np.ndarray) -> float:
+    """Return the standard deviation of positions along their shortest principal axis: small where a cloud is flat or straight."""
+    centred = positions - positions.mean(axis=0)
+    return float(np.sqrt(np.linalg.eigvalsh(centred.T @ centred / len(centred))[0].clip(0)))
