@@ -47,7 +47,8 @@ $(BUILD)/02_diffraction_fingerprints.ipynb: $(BUILD)/01_crystal_structures.ipynb
 $(filter $(addprefix $(BUILD)/,03% 04% 05% 06% 07%),$(EXECUTED)): $(BUILD)/02_diffraction_fingerprints.ipynb
 $(BUILD)/05_attentive_response_maps.ipynb $(BUILD)/07_robustness.ipynb: $(BUILD)/04_cnn_training.ipynb
 $(BUILD)/08_any_orientation.ipynb: $(BUILD)/07_robustness.ipynb
-$(BUILD)/09_classify_your_crystal.ipynb $(BUILD)/10_explore_by_hand.ipynb: $(BUILD)/08_any_orientation.ipynb
+$(filter $(addprefix $(BUILD)/,09% 10% 11%),$(EXECUTED)): $(BUILD)/08_any_orientation.ipynb
+$(BUILD)/09_whom_to_refuse.ipynb: $(wildcard tests/reference/*)
 $(filter $(BUILD)/03% $(BUILD)/04% $(BUILD)/06%,$(EXECUTED)): $(wildcard data/published/*.pkl)
 $(BUILD)/99_report.ipynb: $(filter-out $(BUILD)/99%,$(EXECUTED)) README.md
 

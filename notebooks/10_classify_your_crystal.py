@@ -9,8 +9,8 @@
 # %% [markdown]
 # # Which class is my crystal?
 #
-# **In:** a structure file of any format that ASE reads: CIF, POSCAR, extxyz, LAMMPS dump and many more.
-# **Out:** its class with a probability, or "none of the seven"; its fingerprint with named peaks; what the network looked at.
+# **In:** a structure file: CIF, POSCAR, extxyz, LAMMPS dump or data file and what else ASE reads.
+# **Out:** its class with a probability, or "none of the seven" and why; its fingerprint with named peaks; what a network looks at.
 #
 # **Result:** of <!--=classify.crystals-->…<!--/--> real elemental crystals, relaxed by density-functional theory and written to
 # files, <!--=classify.right-->…<!--/--> are named rightly, <!--=classify.refused-->…<!--/--> refused
@@ -19,7 +19,7 @@
 #
 # ![A crystal, its fingerprint, the answers, and what one of the networks looked at](../figures/fig_12_classify.png)
 #
-# **Time:** <!--=time.09_classify_your_crystal.seconds:.0f-->…<!--/--> s on two cores. Nothing is trained: three networks, of notebooks
+# **Time:** <!--=time.10_classify_your_crystal.seconds:.0f-->…<!--/--> s on two cores. Nothing is trained: three networks, of notebooks
 # 04, 07 and 08, travel with the package.
 
 # %% tags=["colab"]
@@ -48,9 +48,10 @@ import pandas as pd
 from ase.build import bulk, molecule
 from ase.collections import dcdft
 
-from xtalsight import classify, crystals, networks, plots
+from xtalsight import classify, crystals, damage, networks, plots
 from xtalsight.crystals import CLASS_OF_SPACE_GROUP, CLASSES
 from xtalsight.fingerprints import fingerprint, length_scale, reflections
+from xtalsight.preparation import prepare
 from xtalsight.profiles import Run
 from xtalsight.response_maps import attentive_response_maps, visible
 from xtalsight.spectra import spectrum
@@ -67,7 +68,7 @@ file = ""  # path of a structure file; empty: silicon, turned at random, which i
 seed = 0  # of rotations, vacancies and displacements
 
 # %%
-run = Run("09_classify_your_crystal", profile)
+run = Run("10_classify_your_crystal", profile)
 networks.make_reproducible(seed)
 folder = Path(tempfile.mkdtemp())
 rng = np.random.default_rng(seed)
@@ -85,16 +86,16 @@ atoms = next(classify.read_structures(file))
 atoms
 
 # %% [markdown]
-# **Predict:** what has to be done to it before the network can look?
+# **Predict:** a file holds two atoms and three cell vectors. What has to be done to it before a network for clouds of atoms can look?
 
 # %%
-prepared = classify.prepare(atoms)
+prepared = prepare(atoms)
 prepared.notes
 
 # %% [markdown]
-# spglib finds the symmetry, and with it the standard cell, which is repeated to some 256 atoms: in this orientation the compact network
-# knows the crystal. A crystal with defects has no symmetry left to find: it is taken as it is, and judged by its spectra, which no
-# rotation changes (notebook 08).
+# The cell stands for an endless crystal, of which balls of a few hundred atoms are cut out. However small, thin or skew the cell, whatever
+# it lacks, the balls are those of the crystal; their spectra, which no rotation changes (notebook 08), give the answer. spglib looks at
+# the cell beside it, at a tolerance that fits the scatter of the atoms. It does not decide.
 #
 # The answer:
 
@@ -107,16 +108,23 @@ pd.Series(answer).drop("probabilities").to_frame("answer").style
 # ## In pictures
 #
 # From left to right: the standard cell, or the atoms where none is known; the fingerprint, its reflections named if there is a cell;
-# the spectra; the answers of two networks; and where in the picture the last convolution of the network of the paper responds most, by
+# the spectra; the answers of the networks; and where in the picture the last convolution of the network of the paper responds most, by
 # deconvolution (notebook 05).
 
 
 # %%
-def reflections_of(prepared):
+def standard_of(prepared, answer):
+    """Standard cell and supercell where spglib has found those of a class; else no cell, and the ball as it is."""
+    if answer["standard"] is None:
+        return None, prepared.balls[0]
+    cell = crystals.conventional_cell(prepared.crystal, answer["tolerance"])
+    return cell, cell.repeat(crystals.supercell_replicas(cell))
+
+
+def reflections_of(cell, cluster):
     """Reflections of the standard cell in the fingerprint of the cluster."""
-    scale = length_scale(prepared.cluster, classify.GEOMETRY.scale)
-    edge = prepared.cluster.get_volume() ** (1 / 3) / scale
-    return reflections(prepared.cell, edge, classify.GEOMETRY, scale)
+    scale = length_scale(cluster, classify.GEOMETRY.scale)
+    return reflections(cell, cluster.get_volume() ** (1 / 3) / scale, classify.GEOMETRY, scale)
 
 
 def response_of(network, image):
@@ -129,37 +137,44 @@ def response_of(network, image):
 def draw_answers(ax, by_network):
     """Probabilities of the classes, and of none of them, by each network."""
     for i, (name, probabilities) in enumerate(by_network.items()):
-        offset = 0.4 * i - 0.2
-        ax.barh(np.arange(len(probabilities)) + offset, probabilities, 0.38, label=name, color=("C0", "0.7")[i])
+        height = 0.8 / len(by_network)
+        place = np.arange(len(probabilities)) + height * (i - (len(by_network) - 1) / 2)
+        ax.barh(place, probabilities, height, label=name, color=("C0", "C1", "0.7")[i])
     ax.set(xlim=(0, 1.02), xlabel="probability")
     ax.set_yticks(range(len(CLASSES) + 1), (*CLASSES, "none"))
     ax.invert_yaxis()
-    ax.legend(loc="best")
+    ax.legend(loc="best", fontsize=7)
 
 
 # %%
-table_1, _ = classify.load_network("table_1")
+(table_1, _), (compact, _) = (classify.load_network(name) for name in ("table_1", "compact"))
 
 
 # %%
+def answers_of(answer, cluster):
+    """Probabilities by the network that decides and by those for the standard orientation."""
+    picture = fingerprint(cluster, classify.GEOMETRY)
+    return {
+        "spectra": [*answer["probabilities"].values()],
+        "compact": networks.predict(compact, picture[None], mirrored=True)[0],
+        "of the paper": networks.predict(table_1, fingerprint(cluster)[None])[0],
+    }
+
+
 def draw(atoms):
     """Five pictures of a structure: atoms, fingerprint, spectra, answers, response map."""
-    prepared = classify.prepare(atoms)
-    paper_image = fingerprint(prepared.cluster)
-    by_network = {
-        "compact" if prepared.cell else "by spectra": [*classify.classify(atoms)["probabilities"].values()],
-        "of the paper": networks.predict(table_1, paper_image[None])[0],
-    }
+    prepared, answer = prepare(atoms), classify.classify(atoms)
+    cell, cluster = standard_of(prepared, answer)
     figure, axes = plt.subplots(1, 5, figsize=(12, 2.6), layout="constrained")
-    plots.draw_crystal(prepared.cell or prepared.cluster, axes[0], boundary=prepared.cell is not None)
+    plots.draw_crystal(cell or cluster, axes[0], boundary=cell is not None)
     axes[0].set_axis_off()
-    plots.draw_fingerprint(fingerprint(prepared.cluster, classify.GEOMETRY), axes[1])
-    if prepared.cell:
-        plots.draw_reflections(reflections_of(prepared), axes[1])
-    plots.draw_spectrum(spectrum(prepared.cluster), axes[2])
-    draw_answers(axes[3], by_network)
-    plots.draw_fingerprint(response_of(table_1, paper_image), axes[4], gamma=0.5)
-    titles = "standard cell" if prepared.cell else "atoms", "fingerprint", "spectra", "answers", "response map"
+    plots.draw_fingerprint(fingerprint(cluster, classify.GEOMETRY), axes[1])
+    if cell:
+        plots.draw_reflections(reflections_of(cell, cluster), axes[1])
+    plots.draw_spectrum(spectrum(prepared.balls[0]), axes[2])
+    draw_answers(axes[3], answers_of(answer, cluster))
+    plots.draw_fingerprint(response_of(table_1, fingerprint(cluster)), axes[4], gamma=0.5)
+    titles = "standard cell" if cell else "atoms", "fingerprint", "spectra", "answers", "response map"
     for ax, title in zip(axes, titles):
         ax.set_title(title)
     return figure
@@ -171,16 +186,16 @@ run.save_figure(figure, "fig_12_classify")
 
 # %% [markdown]
 # *Circles: reflections, computed from the cell; the strongest of each length carry their indices hkl. A compound is drawn as
-# it is judged: by the places of its atoms.* The compact network answers for the command line, or where there is no cell the network for
-# spectra, because they have learned what damage does and when to say "none"; the network of the paper, trained on perfect crystals,
-# is shown for comparison.
+# it is judged: by the places of its atoms.* The network for spectra answers for the command line. The compact one and that of the paper see
+# the fingerprint; they know the standard orientation only and are shown for comparison. The response map is of the paper's
+# fingerprint, whose length scale differs a little from that of the picture drawn.
 #
 # ## Files of every kind
 #
 # What else may come: a compound, a crystal with vacancies, a slab, a molecule. **Predict:** which of them is one of the seven?
 
 # %%
-damaged = crystals.remove_atoms(bulk("W", cubic=True).repeat(5), 0.4, rng)
+damaged = damage.remove_atoms(bulk("W", cubic=True).repeat(5), 0.4, rng)
 damaged.positions += rng.normal(scale=0.1, size=damaged.positions.shape)
 slab = bulk("Cu", cubic=True).repeat((1, 1, 4))
 slab.center(vacuum=10, axis=2)
@@ -201,6 +216,7 @@ for name, example in examples.items():
 # the others are answered:
 
 # %%
+# In a terminal: xtalsight classify --json iron.cif salt.cif …
 command = [sys.executable, "-m", "xtalsight", "classify", "--json", *examples, "notes.txt", "missing.cif"]
 start = time.perf_counter()
 finished = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
@@ -209,7 +225,7 @@ print(f"{finished.stderr}exit status {finished.returncode}")
 
 # %%
 answers = pd.DataFrame([json.loads(line) for line in finished.stdout.splitlines()])
-columns = ["file", "verdict", "class", "probability", "spacegroup", "n_atoms"]
+columns = ["file", "verdict", "class", "probability", "reason", "spacegroup"]
 answers.astype({"spacegroup": "Int64"})[columns].style.hide(axis="index")
 
 # %%
@@ -220,22 +236,23 @@ for row in answers.itertuples():
 # All <!--=classify.examples-->…<!--/--> took <!--=classify.examples.seconds:.0f-->…<!--/--> s. Salt and blende
 # are judged by the places of their atoms, whatever sits there: those of rock salt are simple cubic, those of zinc blende diamond;
 # the space group beside the answer tells the compound. The crystal without two fifths of its atoms has no symmetry, for spglib, and
-# is named all the same, by its spectra. Of a slab the vacuum is left out; eight layers are nearly a crystal. A molecule of
-# twelve atoms is too small for an answer.
+# is named all the same. A slab is repeated in its plane, not across the vacuum; eight layers are nearly a crystal. A molecule of
+# twelve atoms is too small for an answer, and the refusal says so.
 
 # %%
 figure = draw(damaged)
 run.save_figure(figure, "fig_12a_damaged")
 
 # %% [markdown]
-# *The tungsten crystal.* The atoms that are missing have left a grain between the peaks; no cell is known, so no reflection is named, and
-# what is judged are the spectra. The network of the paper has seen perfect crystals only, and this one stands as it needs.
+# *The tungsten crystal, a ball of it.* The atoms that are missing have left speckle between the peaks; no standard cell is known, so no
+# reflection is named. The spectra give the answer. The network of the paper has seen perfect crystals only, and a ball is not the
+# block that it knows: what it says, and its map, are of a picture that it was not made for.
 #
 # ## All elements
 #
 # The ground states of 71 elements as density-functional theory relaxes them (`ase.collections.dcdft`), by way of files. Their class by
-# space group is known. The network was trained on generated crystals of nearly all these elements, and a cubic one has nothing but its
-# element to differ in: this says whether files come through, not how the network does on what it never saw (notebook 07).
+# space group is known. The network was trained on generated crystals of nearly all these elements: this says whether files come
+# through, not how it does on what it never saw (notebook 09).
 
 # %%
 rows = []
@@ -279,16 +296,16 @@ run.save_results(
 # What to believe: the card of each network says what it was trained on and how often it is right there.
 
 # %%
-_, card = classify.load_network()
-pd.Series(card).drop(["accuracy", "thresholds"]).to_frame("compact").style
+_, card = classify.load_network("any_orientation")
+pd.Series(card).drop(["accuracy", "thresholds"]).to_frame("spectra").style
 
 # %% [markdown]
 # ## Exercises
 #
 # ### Exercise 1: what does a cell tell that atoms do not?
 #
-# Copper, 256 atoms without damage, without cell, turned by 20°. **Predict:** which class, with what verdict, by which of the
-# networks? And with its cell? (`crystals.rotate`, `atoms.set_cell(None)`, `classify.classify`)
+# Copper, 256 atoms without damage, turned by 20°, with its cell and without. **Predict:** which class, with what verdict? What differs?
+# (`crystals.rotate`, `atoms.set_cell(None)`, `classify.classify`)
 
 # %% tags=["hide-cell"]
 # @title Solution 1
@@ -302,9 +319,9 @@ pd.DataFrame(answers).drop("probabilities").style
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# With its cell, spglib finds the symmetry and the rotation is undone, for the network that looks at the standard orientation. Without
-# it, the atoms are taken as they stand, and the network for spectra, which no rotation changes, names them. What only the cell tells is
-# the space group: of a compound, it knows which atoms sit where.
+# The answer is the same, from other atoms: with a cell, balls of the endless crystal, without one, the block itself, whose faces blur the
+# peaks a little. What only the cell tells is the space group, and with it the standard orientation: of a compound, it knows which atoms
+# sit where.
 #
 # </details>
 #
@@ -333,9 +350,9 @@ pd.DataFrame(rows)
 #
 # ## Summary
 #
-# - `python -m xtalsight classify FILE…` names the class of any structure file within seconds, or says "none of the seven";
+# - `xtalsight classify FILE…` names the class of any structure file within seconds, or says "none of the seven" and why;
 #   of <!--=classify.crystals-->…<!--/--> real crystals, <!--=classify.right-->…<!--/--> are named rightly.
-# - Where spglib finds symmetry, the orientation is undone; where it finds none, or there is no cell, spectra that no rotation changes decide.
+# - A periodic cell becomes balls of the endless crystal, a cloud of atoms is taken as it is; their spectra decide, whatever the orientation.
 # - Of a compound the places count, not the elements; the space group beside the answer tells them apart.
 #
-# Next: [10 Explore by hand](10_explore_by_hand.ipynb) damages a crystal by slider.
+# Next: [11 Explore by hand](11_explore_by_hand.ipynb) damages a crystal by slider.

@@ -243,3 +243,9 @@ def test_another_builder_or_a_change_in_its_module_is_another_array(recipes, mon
     here = dataset.inspect.getmodule(build)
     monkeypatch.setattr(dataset.inspect, "getsource", lambda m: source(m) + ("# changed" if m is here else ""))
     assert before != dataset._identity(recipes, GEOMETRY, build)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_in_parallel_keeps_the_order_whatever_the_number_of_jobs(n_jobs):
+    items = iter(range(11))  # more than a batch, and of unknown length
+    assert dataset.in_parallel(lambda x: x**2, items, "squares", n_jobs) == [x**2 for x in range(11)]

@@ -157,7 +157,9 @@ def test_a_small_cloud_is_judged_whole_and_a_large_one_inside():
         middle = ball.positions.mean(axis=0)
         radius = np.linalg.norm(ball.positions - middle, axis=1).max()
         assert len(ball) == BALL
-        assert radius < 1.3 * (3 * BALL / (4 * np.pi * np.sqrt(2))) ** (1 / 3) * SPACING, "not cut by the face of the cloud"
+        assert radius < 1.3 * (3 * BALL / (4 * np.pi * np.sqrt(2))) ** (1 / 3) * SPACING, (
+            "not cut by the face of the cloud"
+        )
 
 
 def test_light_atoms_at_the_ends_of_bonds_are_ligands():

@@ -153,9 +153,7 @@ def outcome(right: np.ndarray, refused: np.ndarray) -> Outcome:
     E. B. Wilson, J. Am. Stat. Assoc. 22, 209 (1927), doi:10.1080/01621459.1927.10502953.
     """
     right, refused = np.asarray(right, bool), np.asarray(refused, bool)
-    return Outcome(
-        share(~refused), share(right[~refused]), share(~right & ~refused)
-    )
+    return Outcome(share(~refused), share(right[~refused]), share(~right & ~refused))
 
 
 def share(hits: np.ndarray) -> tuple[float, float, float]:
@@ -282,7 +280,9 @@ def _reason(prepared, spectra, by_place, probabilities, card, group):
     if probabilities[first] + probabilities[second] > _DOUBT:
         return f"{CLASSES[first]} or {CLASSES[second]}: strained or hot, it lies between the two"
     if group in CLASS_OF_SPACE_GROUP:
-        return f"another prototype: its space group, {group}, is that of a class, its structure is not"
+        return (
+            f"another prototype, or far from ideal: its space group, {group}, is that of a class, its structure is not"
+        )
     if _contrast(spectra).max() < 2 * _NO_PEAKS:
         return "faint peaks: more damage than was trained, or none of the seven"
     return "peaks of another structure than the seven, or of several crystals"
@@ -321,13 +321,13 @@ def _symmetry(prepared):
             groups.append(space_group(prepared.elements, tolerance * spacing))
         except ValueError:
             groups.append(0)
-    run, at = max(
-        ((_run(groups, i) if groups[i] > 2 else 0), -i) for i in range(len(groups))
-    )
+    run, at = max(((_run(groups, i) if groups[i] > 2 else 0), -i) for i in range(len(groups)))
     if run == 0:
         return (groups[0] or None), (TOLERANCES[0] * spacing if groups[0] else None)
     tolerance = TOLERANCES[-at] * spacing
-    prepared.notes.append(f"space group at a tolerance of {TOLERANCES[-at]:g} of the spacing of atoms, {tolerance:.2g} Å")
+    prepared.notes.append(
+        f"space group at a tolerance of {TOLERANCES[-at]:g} of the spacing of atoms, {tolerance:.2g} Å"
+    )
     return groups[-at], tolerance
 
 

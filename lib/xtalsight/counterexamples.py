@@ -204,16 +204,23 @@ def _derivative(rng):
 
 
 def _ordered_subset(rng):
-    """A cell of a cubic class, repeated up to twice along each edge, less a fifth to a half of its sites."""
-    (recipe,) = make_recipes({str(rng.choice(["bcc", "diamond", "fcc", "sc"])): 1}, 0).to_dict("records")
-    cell = conventional_cell(primitive_cell(recipe))
-    cell.symbols[:] = "H"
-    cell = cell.repeat(rng.integers(1, 3, 3))
-    places = np.rint(4 * cell.positions / cell.cell.lengths().max() * 2).astype(int)
-    removed = rng.random(len(cell)) < rng.uniform(0.25, 0.5)
-    if rng.random() < 0.5:  # every second, third or fourth lattice plane
-        removed = places @ rng.integers(-1, 2, 3) % rng.integers(2, 5) == 0
-    return _unit_density(cell[~removed]) if (~removed).any() else _ordered_subset(rng)
+    """A cell of a cubic class, repeated up to twice along each edge, less a quarter to a half of its sites.
+
+    With fewer missing it would be a crystal with vacancies, as calculations have it: one of its class.
+    """
+    while True:
+        (recipe,) = make_recipes({str(rng.choice(["bcc", "diamond", "fcc", "sc"])): 1}, 0).to_dict("records")
+        cell = conventional_cell(primitive_cell(recipe))
+        cell.symbols[:] = "H"
+        edge = cell.cell.lengths()[0]
+        cell = cell.repeat(rng.integers(1, 3, 3))
+        if rng.random() < 0.5:  # every second, third or fourth lattice plane
+            planes = np.rint(4 * cell.positions / edge).astype(int) @ rng.integers(-1, 2, 3)
+            removed = np.flatnonzero(planes % rng.integers(2, 5) == 0)
+        else:
+            removed = rng.permutation(len(cell))[: int(np.ceil(rng.uniform(0.2, 0.5) * len(cell)))]
+        if 0.2 <= len(removed) / len(cell) <= 0.6:
+            return _unit_density(cell[np.setdiff1d(np.arange(len(cell)), removed)])
 
 
 _read_space_group = cache(Spacegroup)  # reading the table takes longer than making a crystal

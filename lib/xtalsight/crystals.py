@@ -292,7 +292,9 @@ def stacked(recipe, rng: np.random.Generator) -> Atoms:
     cubic = recipe["prototype"] == "fcc"
     layers = int(rng.integers(24, 30))
     faults = rng.random(layers) < recipe["faults"]
-    steps = np.cumprod(np.where(faults == cubic, -1, 1))  # the sense, which a fault in fcc turns round, and in hcp does not
+    steps = np.cumprod(
+        np.where(faults == cubic, -1, 1)
+    )  # the sense, which a fault in fcc turns round, and in hcp does not
     shifts = np.cumsum(steps)
     a = (recipe["volume"] * 4 / np.sqrt(3) / (2 * np.sqrt(2 / 3) if cubic else recipe["c_over_a"])) ** (1 / 3)
     height = a * (np.sqrt(2 / 3) if cubic else recipe["c_over_a"] / 2)
@@ -315,8 +317,8 @@ _CUBIC = {"bcc": 1.0, "fcc": np.sqrt(2)}  # c/a of the body-centred tetragonal c
 def known_labels(recipes: pd.DataFrame) -> np.ndarray:
     """Return the label that can be known of each damaged crystal: of a hot tetragonal one at the border of a cubic class, the cubic.
 
-    The one definition of that border. The tetragonal crystals of the data set begin 3 % from c/a = 1 (bcc) and sqrt(2) (fcc), and so
-    does bct_139 of cold crystals; strain up to 2 % leaves a cubic crystal in its class. Thermal waves strain a ball of atoms: within
+    The one definition of that border. The tetragonal crystals of the data set begin 0.03 from c/a = 1 (bcc) and sqrt(2) (fcc), and so
+    does bct_139 of cold crystals; strain below 2 % leaves a cubic crystal in its class. Thermal waves strain a ball of atoms: within
     `xtalsight.damage.STRAIN_OF_WAVES` times their standard deviation of a cubic c/a, hot cubic balls look the same, and nearly all hot
     crystals there are cubic.
 

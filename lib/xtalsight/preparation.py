@@ -169,10 +169,12 @@ def _spacing(atoms):
         return float((abs(np.linalg.det(atoms.cell.array)) / len(atoms)) ** (1 / 3))
     positions = np.unique(atoms.positions, axis=0)
     for axis in np.flatnonzero(atoms.pbc):
-        positions = np.concatenate([positions + n * atoms.cell.array[axis] for n in ((-1, 0, 1) if len(positions) < 5000 else (0,))])
+        positions = np.concatenate(
+            [positions + n * atoms.cell.array[axis] for n in ((-1, 0, 1) if len(positions) < 5000 else (0,))]
+        )
     if len(positions) < 2:
         raise ValueError("no length scale: there are no two atoms apart from each other")
-    nearest = cKDTree(positions).query(positions[: 100_000], k=2)[0][:, 1]
+    nearest = cKDTree(positions).query(positions[:100_000], k=2)[0][:, 1]
     return float(np.median(nearest))
 
 
@@ -272,7 +274,6 @@ def _ball_of_crystal(crystal, middle):
         if len(positions) >= BALL:
             return _nearest(positions, np.zeros(3))
         radius *= 1.15
-
 
 
 def _nearest(positions, middle, n_atoms=BALL):

@@ -141,14 +141,14 @@ def publish_weights(folder: Path, target: Path, results: dict):
             "error_rate": verdict["error_rate"],
             "parameters": results["robust.compact.parameters"],
             "accuracy": accuracies("robust.compact."),
-            "strangers_refused": results["verdict.refused.all"],
-            "crystals_refused": results["verdict.refused.crystals"],
+            "crystals_refused": results["robust.refused.crystals"],
         },
         "any_orientation": {
             "made_by": "08_any_orientation",
             "input": "spectra of spherical harmonics (n_shells, n_degrees), in any orientation",
             "classes": [*CLASSES, "none"],
-            "trained_on": "damaged clouds cut from crystals, some perfect, random crystals of other space groups, random points",
+            "trained_on": "clouds cut from crystals, damaged by vacancies, displacements, thermal waves, strain, faults and twins, "
+            "some perfect; random and ordered crystals of none of the classes, random points",
             "structures": results["any.structures"],
             "elements_not_trained_on": turned["unseen"],
             "thresholds": turned["thresholds"],
