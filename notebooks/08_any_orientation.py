@@ -326,7 +326,7 @@ model, history = networks.train(
     cosine_decay=True,
 )
 earlier.append(history[: history.attrs["resumed_epochs"]].seconds.sum())
-results["any.seconds"] = history.seconds.sum()
+results["any.seconds"], results["any.epochs"] = history.seconds.sum(), epochs
 results["any.structures"], results["any.parameters"] = len(train_labels), model.count_params()
 networks.layer_table(model)
 

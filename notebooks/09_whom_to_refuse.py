@@ -123,7 +123,8 @@ price.rename(index=dict(enumerate(CLASSES))).round(4)
 # (exercise 2), and the promise is one about the average. Of all classes together <!--=verdict.refused.crystals:.2%-->…<!--/--> are refused.
 #
 # What does the eighth output do for it? A control tells: the same network, trained on the same crystals without any counterexample, so that its
-# softmax knows the seven only. Its own thresholds cost the same.
+# softmax knows the seven only. Its own thresholds cost the same. (It and all networks that are trained below learn
+# for <!--=verdict.epochs-->…<!--/--> epochs, the one that answers for <!--=any.epochs-->…<!--/-->.)
 
 
 # %%
@@ -215,7 +216,7 @@ for name, refused in zip(("refused", "control"), refused_by.values()):
     shares |= {"least": min(shares.values()), "all": np.concatenate(list(refused.values())).mean()}
     results |= {f"verdict.{name}.{kind}": value for kind, value in shares.items()}
 results |= {"verdict.structures": refusals.structures.sum(), "verdict.refused.crystals": check_refused.mean()}
-results |= {"verdict.error_rate": error_rate, "verdict.melts.wandered": min(gone)}
+results |= {"verdict.error_rate": error_rate, "verdict.melts.wandered": min(gone), "verdict.epochs": epochs}
 results["md.melts.refused"] = results["verdict.refused.molten_md"]
 results["verdict.refused.class.most"], results["verdict.one_for_all.most"] = price.iloc[:, :2].max()
 

@@ -121,7 +121,7 @@ def compact_network(seed: int = 0, n_classes: int = len(CLASSES), square_root: b
 
 
 def spectrum_network(seed: int = 0, n_classes: int = len(CLASSES) + 1) -> keras.Model:
-    """Build the network for spectra: two dense layers of 512 and 192, each with batch normalisation and 20 % dropout.
+    """Build the network for spectra: two dense layers of 320 and 128, each with batch normalisation and 20 % dropout.
 
     It looks at log(1 + P), so that faint degrees count. Convolutions would not do: a degree or shell has its own meaning.
 
@@ -141,7 +141,7 @@ def spectrum_network(seed: int = 0, n_classes: int = len(CLASSES) + 1) -> keras.
     inputs = keras.Input(SPECTRUM_SHAPE, name="spectrum")
     x = layers.Flatten(name="flatten")(keras.ops.log1p(inputs))
     x = layers.BatchNormalization(momentum=0.9, name="batch_normalization_0")(x)
-    for i, units in enumerate((512, 192), start=1):
+    for i, units in enumerate((320, 128), start=1):
         x = layers.Dense(units, use_bias=False, name=f"dense_{i}")(x)
         x = layers.BatchNormalization(momentum=0.9, name=f"batch_normalization_{i}")(x)
         x = layers.ReLU(name=f"relu_{i}")(x)
