@@ -9,12 +9,12 @@ from sklearn.metrics import adjusted_rand_score
 
 from xtalsight import grains
 from xtalsight.__main__ import map_file
-from xtalsight.classify import SMALLEST
 from xtalsight.clouds import build_polycrystal, cut_cloud
 from xtalsight.counterexamples import build_counterexample, make_counterexamples
 from xtalsight.crystals import CLASSES, rotate
 from xtalsight.fingerprints import length_scale
 from xtalsight.grains import BALL, map_structure, nearest_position, sphere_radius
+from xtalsight.preparation import SMALLEST
 from xtalsight.spectra import cloud_radius
 from xtalsight.store import load_table
 

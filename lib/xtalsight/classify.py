@@ -26,8 +26,8 @@ GEOMETRY = DiffractionGeometry(scale="powder")
 TOLERANCES = (1e-3, 3e-3, 1e-2, 3e-2, 6e-2, 1e-1)
 """Tolerances at which spglib is asked, in units of the cube root of the volume of an atom."""
 
-# spglib takes minutes for many more atoms, and then seldom finds any symmetry.
-_MOST_FOR_SYMMETRY = 400
+# spglib takes a second or two for as many, minutes for many more, and then seldom finds any symmetry.
+_MOST_FOR_SYMMETRY = 600
 _THINNEST = 0.7  # spread (standard deviation) of the positions along the shortest axis, in length scales; a ball of 24 atoms has more
 _AGREEING = 0.75  # least share of the places that have to name the class of the whole
 _NO_PEAKS = 1.6  # of the directions' root mean square over the mean, on any sphere: speckle has one

@@ -156,20 +156,25 @@ def _random_crystal(rng, closest=0.75):
         n_sites = rng.integers(1, 4)
         special = rng.random((n_sites, 3)) < 0.6
         sites = np.where(special, rng.choice(_SPECIAL, (n_sites, 3)), rng.random((n_sites, 3)))
-        atoms = crystal(
-            ["H"] * n_sites,
-            sites,
-            spacegroup=_read_space_group(group),
-            cellpar=_random_cell(group, rng),
-            onduplicates="keep",
-            symprec=1e-3,
-        )
-        atoms = _unit_density(atoms)
+        atoms = _crystal_of_group(group, sites, rng)
         if len(atoms) > 48 or _nearest_distance(atoms) < closest:
             continue
         # Special sites can have more symmetry than their group.
         if space_group(atoms) not in CLASS_OF_SPACE_GROUP.keys() | _TEST_GROUPS:
             return atoms
+
+
+def _crystal_of_group(group, sites, rng):
+    """Crystal of unit density with atoms on the given sites of a space group, in a random cell that its system allows."""
+    atoms = crystal(
+        ["H"] * len(sites),
+        sites,
+        spacegroup=_read_space_group(group),
+        cellpar=_random_cell(group, rng),
+        onduplicates="keep",
+        symprec=1e-3,
+    )
+    return _unit_density(atoms)
 
 
 def _derivative(rng):
@@ -183,15 +188,7 @@ def _derivative(rng):
             sites = np.where(
                 rng.random((n_sites, 3)) < 0.9, rng.choice(_SPECIAL, (n_sites, 3)), rng.random((n_sites, 3))
             )
-            atoms = crystal(
-                ["H"] * n_sites,
-                sites,
-                spacegroup=_read_space_group(group),
-                cellpar=_random_cell(group, rng),
-                onduplicates="keep",
-                symprec=1e-3,
-            )
-            atoms = _unit_density(atoms)
+            atoms = _crystal_of_group(group, sites, rng)
         if len(atoms) > 64 or _nearest_distance(atoms) < 0.6:
             continue
         try:

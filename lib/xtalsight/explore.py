@@ -145,8 +145,8 @@ class Look:
 def look(settings: Settings) -> Look:
     """Build the crystal and let two networks look at it, each through the fingerprint that it was trained on.
 
-    The compact network answers as in `classify.classify`, but on the atoms as they stand: that function first undoes the
-    turn of a crystal whose symmetry can still be found, and looks at the spectra of any other.
+    The compact network looks at the atoms as they stand. `classify.classify` shows its answer, too, for a crystal whose standard
+    orientation spglib finds, but decides by spectra, which no turn changes.
 
     Returns
     -------
