@@ -85,7 +85,7 @@ outcomes, results = {}, {}  # by source, whether each answer is right and whethe
 #
 # A network with seven outputs calls a glass a crystal. The eighth output, "none of the seven", is an answer for that, learned from
 # counterexamples. What makes it a rule with a known price is *conformal prediction*. True crystals that no network has trained on are set
-# aside: clouds of unseen elements, one in eight perfect, the others without up to 40 % of their atoms, the rest displaced by up to 8 % of the
+# aside: clouds of unseen elements, one in eight perfect, the others without up to 40 % of their atoms, those that stay displaced by up to 8 % of the
 # neighbour distance, by waves and each atom by itself (notebook 08). Sort the largest probability of the seven over the $n$ of one class.
 # A further crystal like these falls with equal chance into any of the $n + 1$ gaps between them, so below the $k$-th smallest it falls
 # with a probability of $k / (n + 1)$. To refuse no more than a fraction α, take $k = \lfloor α (n + 1) \rfloor$ and refuse what lies below.
@@ -182,7 +182,8 @@ liquid = [snapshot for snapshot in snapshots if snapshot.info["cls"] == "melt"]
 none["molten_md"] = [ball for s in liquid for ball in dynamics.inner_balls(s, 384, balls_per_snapshot, seed)]
 
 # %% [markdown]
-# All of these take the road of a user's file: balls of atoms are cut out of the structure (a cloud of up to 512 atoms is one), each ball
+# All of these take the road of a user's file (without the further refusals of `classify`: too few atoms, flat, several crystals): balls of atoms are
+# cut out of the structure (a cloud of up to 512 atoms is one ball), each ball
 # has a spectrum, the network answers each, and the answers are put together. **Predict:** which kind will be taken for one of the seven?
 
 
@@ -248,7 +249,7 @@ run.save_figure(figure, "fig_11c_verdict")
 # ## Real crystals
 #
 # The elements of `ase.collections.dcdft`, relaxed by density-functional theory, and the experimental ground states of `ase.data`, as far as
-# their space group is one of the seven. Each is classified by a network that has not seen its element: two more are trained, each on the crystals
+# their space group is that of one of the seven. Each is classified by a network that has not seen its element: two more are trained, each on the crystals
 # of half of the elements. (Of one element, form factors cancel in the spectra: there is nothing by which an element could be
 # remembered but its structure. The halves make sure.)
 
@@ -278,7 +279,7 @@ real["group"] = [crystals.space_group(cell, symprec=1e-2) for cell in real.cell]
 real = real[real.group.isin(list(crystals.CLASS_OF_SPACE_GROUP))].reset_index(drop=True)
 
 # %% [markdown]
-# **Predict:** how many of them are refused, and why should it be more than the price?
+# **Predict:** how many of them are refused: more or fewer than the price, and why?
 
 # %%
 label = real.group.map(crystals.CLASS_OF_SPACE_GROUP)
@@ -305,7 +306,7 @@ for source, rows in real.groupby("source", sort=False):
 # and <!--=real.ase_data.answer_right-->…<!--/--> answers would be right. Nature does not draw her crystals as the calibration does, so no promise
 # says how many are refused. The class goes by the space group, as in the data set, and that is not always the structure: boron is in group 166
 # like arsenic, but of another prototype, twelve atoms in icosahedra, which no network here has seen, and so is hydrogen (group 194),
-# whose atoms come in pairs. To refuse these is right.
+# whose atoms come in pairs. To refuse these is right, though the counts above hold it against the network.
 #
 # ## Hot crystals
 #
@@ -334,15 +335,15 @@ thermal.groupby("T")[["right", "refused", "displacement"]].mean()
 
 # %% [markdown]
 # Of <!--=thermal.snapshots-->…<!--/--> cells <!--=thermal.accuracy:.1%-->…<!--/--> are called fcc, <!--=thermal.refused:.1%-->…<!--/--> are
-# refused. Near melting atoms are displaced by <!--=thermal.sigma:.0%-->…<!--/--> of the neighbour distance in each coordinate.
+# refused. At 90 % of melting, at constant volume and in small boxes, atoms are displaced by <!--=thermal.sigma:.0%-->…<!--/--> of the neighbour distance in each coordinate.
 #
 # ### Why waves matter
 #
 # A small ball is harder than a cell, because a wave that is longer than the ball does not shake it: it strains it. Balls of 192 atoms
 # are cut out of the hot crystals. Of each, the positions in the cold crystal are known, so that its homogeneous strain can be
-# measured, and compared with the strain of the same ball under the same mean displacement, drawn as waves or for each atom by
+# measured, and compared with the strain of the same ball under displacements of the same σ, drawn as waves or for each atom by
 # itself. The *deviatoric* strain is the largest minus the smallest principal one; a cubic crystal with such a strain along an axis is a
-# tetragonal one, and the crystals of class bct_139 begin at <!--=hot.border:.0%-->…<!--/-->. **Predict:** which strain do independent displacements
+# tetragonal one, and beside fcc the crystals of class bct_139 begin at <!--=hot.border:.0%-->…<!--/-->. **Predict:** which strain do independent displacements
 # make?
 
 
@@ -376,10 +377,10 @@ median.style.format("{:.2%}")
 
 # %% [markdown]
 # *Median deviatoric strain of a ball, by temperature as a fraction of the melting point.* At 90 % it
-# is <!--=hot.strain.md:.1%-->…<!--/--> (one ball in ten exceeds <!--=hot.strain.md_most:.1%-->…<!--/-->); waves of the same mean displacement
+# is <!--=hot.strain.md:.1%-->…<!--/--> (one ball in ten exceeds <!--=hot.strain.md_most:.1%-->…<!--/-->); waves of the same σ
 # make <!--=hot.strain.waves:.1%-->…<!--/-->, independent displacements <!--=hot.strain.independent:.1%-->…<!--/-->. (In a box that is hardly
 # larger than the ball, the longest waves are missing; in a large crystal the strain is larger.) To a network that has learned from independent
-# displacements only, as earlier ones of this study did, a strain is the sign of another class: they called many hot cubic balls tetragonal.
+# displacements only, a strain is the sign of another class: it may call a hot cubic ball tetragonal.
 # Such a network is made here: from those crystals of notebook 08 that have neither waves nor a strain beyond 0.5 %, no class more often
 # than fcc, and from a tenth of the counterexamples without waves. These are far fewer, so that it may be worse for other reasons, too. But
 # it can be asked twice, before and after the strain of each ball is taken out.
@@ -430,7 +431,8 @@ by_snapshot.groupby("snapshot").mean().style.format("{:.0%}")
 BARS = {"hot.without_waves.balls_192": "fcc, balls of 192,\nno waves learned", "hot.balls_192": "waves learned"}
 BARS |= {"hot.cells": "fcc, cells", "md.balls_192": "other potentials,\nballs of 192", "md.balls_384": "balls of 384"}
 shares = [[(right & ~refused).mean(), refused.mean()] for right, refused in map(outcomes.get, BARS)]
-border = PROTOTYPES["bct_in"].c_over_a[0][0] - 1
+(_, below), _ = PROTOTYPES["bct_in"].c_over_a
+border = 1 - below / np.sqrt(2)  # from fcc
 
 # %%
 figure, (ax, bars) = plt.subplots(1, 2, figsize=(10, 3.2), layout="constrained")
@@ -448,7 +450,7 @@ run.save_figure(figure, "fig_11e_heat")
 
 # %% [markdown]
 # *Left: median deviatoric strain of balls of 192 atoms of hot fcc crystals; the line is where the tetragonal crystals of the study begin. Right:
-# what the network says to hot crystals; above fcc by EMT and Lennard-Jones, elements unseen, below snapshots of molecular
+# what the network says to hot crystals; above fcc by EMT and Lennard-Jones (elements unseen, but by the network of the first bar), below snapshots of molecular
 # dynamics.* Of the balls of 192 out of these, <!--=md.balls_192.right:.1%-->…<!--/--> are right and accepted
 # (<!--=md.balls_192.right_low:.1%-->…<!--/--> to <!--=md.balls_192.right_high:.1%-->…<!--/-->), <!--=md.balls_192.refused:.1%-->…<!--/--> refused
 # and <!--=md.balls_192.wrong:.1%-->…<!--/--> wrong and accepted; of 384 <!--=md.balls_384.right:.1%-->…<!--/-->
@@ -485,7 +487,7 @@ table.style.hide(axis="index")
 # *Shares with their 95 % intervals.* Of crystals at rest, <!--=user.check.answered:.1%-->…<!--/--> of the damaged clouds get an
 # answer, <!--=user.dcdft.answered:.1%-->…<!--/--> of the elements by theory and <!--=user.ase_data.answered:.1%-->…<!--/--> of those by
 # experiment; of hot balls of 192 and 384 atoms <!--=md.balls_192.answered:.1%-->…<!--/--> and <!--=md.balls_384.answered:.1%-->…<!--/-->. Of what
-# is answered, at least <!--=user.least_right:.1%-->…<!--/--> is right, whatever the source.
+# is answered, at least <!--=user.least_right:.1%-->…<!--/--> is right in each of these sources, all of them true crystals.
 #
 # ## A seed for one test
 #

@@ -94,8 +94,8 @@ prepared.notes
 
 # %% [markdown]
 # The cell stands for an endless crystal, of which balls of a few hundred atoms are cut out. However small, thin or skew the cell, whatever
-# it lacks, the balls are those of the crystal; their spectra, which no rotation changes (notebook 08), give the answer. spglib looks at
-# the cell beside it, at a tolerance that fits the scatter of the atoms. It does not decide.
+# it lacks, the balls are those of the crystal; their spectra, which no rotation changes (notebook 08), give the answer. Beside this, spglib
+# looks at the cell, at a tolerance that fits the scatter of the atoms. It does not decide.
 #
 # The answer:
 
@@ -186,7 +186,7 @@ run.save_figure(figure, "fig_12_classify")
 
 # %% [markdown]
 # *Circles: reflections, computed from the cell; the strongest of each length carry their indices hkl. A compound is drawn as
-# it is judged: by the places of its atoms.* The network for spectra answers for the command line. The compact one and that of the paper see
+# it is judged: by the places of its atoms.* The network for spectra decides, here and on the command line. The compact one and that of the paper see
 # the fingerprint; they know the standard orientation only and are shown for comparison. The response map is of the paper's
 # fingerprint, whose length scale differs a little from that of the picture drawn.
 #
@@ -289,8 +289,8 @@ run.save_results(
 
 # %% [markdown]
 # Of <!--=classify.crystals-->…<!--/--> crystals of the seven classes <!--=classify.right-->…<!--/--> are named
-# rightly, <!--=classify.refused-->…<!--/--> are refused and <!--=classify.wrong-->…<!--/--> are called something else. The table shows
-# these, and the crystals of other structure that are taken for one of the seven: <!--=classify.strangers_refused-->…<!--/-->
+# rightly, <!--=classify.refused-->…<!--/--> are refused and <!--=classify.wrong-->…<!--/--> are called something else. The table shows the refused and
+# the wrong ones, and the crystals of another structure that are taken for one of the seven: <!--=classify.strangers_refused-->…<!--/-->
 # of <!--=classify.strangers-->…<!--/--> are not.
 #
 # What to believe: the card of each network says what it was trained on and how often it is right there.
@@ -319,8 +319,8 @@ pd.DataFrame(answers).drop("probabilities").style
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# The answer is the same, from other atoms: with a cell, balls of the endless crystal, without one, the block itself, whose faces blur the
-# peaks a little. What only the cell tells is the space group, and with it the standard orientation: of a compound, it knows which atoms
+# The answer is the same, from other atoms: with a cell, balls of the endless crystal, without one, the block itself; with fewer atoms
+# (256, not 384) its peaks are a little wider. What only the cell tells is the space group, and with it the standard orientation: of a compound, it knows which atoms
 # sit where.
 #
 # </details>

@@ -66,7 +66,7 @@ run = Run("11_explore_by_hand", profile)
 # Iron, body-centred cubic. The *compact* network was trained on damaged crystals, and on much that is none of the seven
 # classes: it has an eighth answer, "none", and it may refuse (notebook 07). The *paper's* network, of Table 1, was
 # trained on perfect crystals and must choose. Each sees the crystal through the fingerprint it was trained on; the two
-# differ in the ruler by which positions are divided.
+# differ in the length scale by which positions are divided.
 
 # %%
 iron = Settings(kind="bcc", element="Fe", seed=seed)
@@ -115,7 +115,7 @@ results
 # and <!--=explore.vacancies.paper:.1%-->…<!--/-->): the peaks stay where they are, above a background. Under
 # displacements the peaks fade, but to the compact network they stay (<!--=explore.displaced.compact:.2%-->…<!--/--> for
 # bcc; before it answers, <!--=explore.bcc.threshold:.2%-->…<!--/--> are asked for, a price set on crystals displaced by
-# less). The paper's ruler, the mean distance to the nearest neighbour, shrinks, and the picture with it: peaks move
+# less). The paper's length scale, the mean distance to the nearest neighbour, shrinks, and the picture with it: peaks move
 # inwards, where those of another crystal would be, and <!--=explore.displaced.paper:.0%-->…<!--/--> for bcc is what
 # remains. The turned crystal is as perfect as the first one, and neither network knows it: bcc
 # gets <!--=explore.turned.compact:.0%-->…<!--/--> and <!--=explore.turned.paper:.0%-->…<!--/-->, since all that they
@@ -245,7 +245,7 @@ _ = ax.legend()
 #
 # - Vacancies drown the peaks, displacements fade them, a turn moves them; only the last makes a perfect crystal
 #   unknown.
-# - The network trained on damage, with a ruler that damage does not move, keeps its answer longer, and says when it has
+# - The network trained on damage, with a length scale that damage does not move, keeps its answer longer, and says when it has
 #   none.
 # - An update takes <!--=explore.update.seconds:.2f-->…<!--/--> s: fast enough to look for the limits by hand.
 #
