@@ -76,7 +76,7 @@ def moved(atoms, x):
 
 BROKEN = {
     "empty.cif": ("", "is empty"),
-    "letter.txt": ("to whom it may concern", "no format that ASE recognises"),
+    "letter.txt": ("to whom it may concern", "no format that is recognised"),
     "cut_off.xyz": ("5\n\nCu 0 0 0\nCu x", "cannot be read: "),
     "headless.cif": ("data_x\n_cell_length_a 3\n", "headless.cif"),
     "disordered.cif": (DISORDERED.replace("0.5", "0.2"), "less than half"),

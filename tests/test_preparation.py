@@ -4,7 +4,7 @@ import tracemalloc
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import bulk, fcc100, fcc111, graphene, nanotube
+from ase.build import bulk, fcc100, fcc111, graphene, mx2, nanotube
 from ase.cluster import Octahedron
 from ase.collections import dcdft
 from scipy.spatial import cKDTree
@@ -132,6 +132,64 @@ def test_a_slab_is_repeated_in_its_plane_and_not_across_the_gap(face, layers, ga
     # Its thinnest direction is the normal, and no second slab is in it.
     normal = np.linalg.svd(ball.positions - ball.positions.mean(axis=0))[2][2]
     assert np.ptp(ball.positions @ normal) == pytest.approx(thick, rel=0.03)
+
+
+@pytest.mark.parametrize("shift", [-0.02, 0.5, 3.0, 100.0])
+def test_a_slab_that_crosses_the_wall_of_its_cell_is_whole(shift):
+    slab = fcc111("Cu", (1, 1, 4), vacuum=5, periodic=True)
+    moved = slab.copy()
+    moved.positions[:, 2] += shift - slab.positions[:, 2].min()
+    (one,), (other,) = prepare(slab).balls, prepare(moved).balls
+    assert thickness(one.positions) == pytest.approx(
+        thickness(other.positions), rel=0.03
+    )  # not three layers, nor two and two
+
+
+def test_a_particle_that_crosses_the_walls_of_its_box_is_whole():
+    particle = cut_cloud(bulk("Au"), 300, "sphere", rng())
+    particle.set_cell([60, 60, 60])
+    particle.pbc = True
+    assert len(prepare(particle).balls[0]) == 300  # around the origin: an eighth in each corner
+
+
+def test_an_atom_of_a_gas_above_a_slab_does_not_hide_it():
+    slab = fcc100("Cu", (12, 12, 6), vacuum=0)
+    slab.pbc = (True, True, False)
+    gas = Atoms("Cu", [slab.positions.mean(axis=0) + [0, 0, 50]])
+    assert all(len(ball) == BALL for ball in prepare(slab + gas).balls)
+
+
+def test_a_chain_of_atoms_is_prepared():
+    (ball,) = prepare(Atoms("Cu", cell=[2.5, 20, 20], pbc=True)).balls
+    assert len(ball) > 10
+
+
+def test_layers_of_a_compound_are_no_slab():
+    layer = mx2("MoS2", kind="2H", a=3.18, thickness=3.12, vacuum=1.51)
+    layer.pbc = True
+    assert prepare(layer).crystal is not None
+
+
+def test_a_cell_vector_that_is_not_periodic_does_not_count():
+    slab = fcc100("Cu", (3, 3, 6))
+    slab.set_cell([slab.cell[0], slab.cell[1], slab.cell[0]])
+    slab.pbc = (True, True, False)
+    assert len(prepare(slab).balls[0]) == BALL
+
+
+def test_a_thin_and_wide_cell_takes_little_memory():
+    wide = bulk("Cu", cubic=True).repeat((80, 80, 2))
+    tracemalloc.start()
+    assert len(prepare(wide).balls) == MOST_BALLS
+    assert tracemalloc.get_traced_memory()[1] < 3e8
+    tracemalloc.stop()
+
+
+def test_unknown_atomic_numbers_and_occupancies_are_no_obstacle():
+    crystal = bulk("Cu", cubic=True)
+    crystal.numbers[:] = 130
+    crystal.set_array("occupancy", np.full(len(crystal), np.nan))
+    assert len(prepare(crystal).crystal) == 4
 
 
 def test_a_wire_is_repeated_along_its_axis():

@@ -535,7 +535,7 @@ def test_warnings_and_prints_of_other_programs_are_not_passed_on_but_those_of_th
     "name, content, reason",
     [
         ("a.xyz", b"", "is empty"),
-        ("a.txt", b"to whom it may concern", "no format that ASE recognises"),
+        ("a.txt", b"to whom it may concern", "no format that is recognised"),
         ("a.xyz", b"2\n\nCu1 0 0 0\nCu2 0 0 2\n", "knows no element or entry of the name 'Cu1'"),
         ("a.xyz", b"5\n\nCu 0 0 0\nCu 0 0 2\n", "Frame has 2 atoms, expected 5"),
         ("a.xyz", b"2\n\nCu 0 0 0\nCu x 0 0\n", "'x' where a number should be"),
@@ -543,10 +543,10 @@ def test_warnings_and_prints_of_other_programs_are_not_passed_on_but_those_of_th
         ("a.vasp", b"Cu\n1\n3 0 0\n0 3 0\n0 0 3\nCu\n4\nDirect\n0 0 0\n0 .5", "cut off or not of this format"),
         ("a.cif.gz", b"no gzip", "compressed data are broken"),
         ("a.dump.gz", gzip.compress(dump(COPPER).encode())[:-200], "compressed data are broken or cut off"),
-        ("a.png", b"\x89PNG", "no format that ASE recognises"),
+        ("a.png", b"\x89PNG", "no format that is recognised"),
         ("a.traj", b"no trajectory", "cannot be read"),
         ("a.xsd", b"<XSD></XSD>", "a.xsd"),
-        ("a.lammps", b"units metal\natom_style atomic\n", "no format that ASE recognises"),
+        ("a.lammps", b"units metal\natom_style atomic\n", "no format that is recognised"),
     ],
 )
 def test_broken_files_get_one_sentence(tmp_path, name, content, reason):

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # else TensorFlow prints about it; one picture needs no such speed
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # else TensorFlow prints about it; a few balls need no such speed
 
 from ase.spacegroup import Spacegroup
 
@@ -65,7 +65,8 @@ def map_file(file, radius: float | None, stride: float | None) -> int:
     try:
         table = map_structure(next(read_structures(file)), radius, stride)
     except (ValueError, OSError) as error:
-        print(f"error: {file}: {error}", file=sys.stderr)
+        message = str(error)
+        print(f"error: {message}" if str(file) in message else f"error: {file}: {message}", file=sys.stderr)
         return 1
     target = Path(f"{Path(file).name}.map.csv")
     save_table(target, table)
@@ -93,11 +94,11 @@ def main():
     parser = argparse.ArgumentParser(prog="xtalsight", description="Name the crystal structure in structure files.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser("classify", help="name the crystal structure in each frame of structure files")
-    command.add_argument("files", nargs="+", metavar="FILE", help="any structure file that ASE reads")
+    command.add_argument("files", nargs="+", metavar="FILE", help="CIF, POSCAR, extxyz, LAMMPS and what else ASE reads")
     command.add_argument("--json", action="store_true", help="one JSON object a line, for each frame")
     command.set_defaults(run=lambda arguments: classify_files(arguments.files, arguments.json))
     command = commands.add_parser("map", help="name the crystal structure at every place of a large cloud of atoms")
-    command.add_argument("file", metavar="FILE", help="any structure file that ASE reads")
+    command.add_argument("file", metavar="FILE", help="CIF, POSCAR, extxyz, LAMMPS and what else ASE reads")
     command.add_argument(
         "--radius", type=float, help="of the balls of atoms that are judged, Å (default: some 200 atoms)"
     )

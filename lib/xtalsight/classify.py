@@ -1,6 +1,7 @@
-"""A structure file in, class, probability and verdict out: ``python -m xtalsight classify FILE``."""
+"""A structure file in, class, probability and verdict out: ``xtalsight classify FILE``."""
 
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +24,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 GEOMETRY = DiffractionGeometry(scale="powder")
 """What the compact network that travels with the package looks at."""
 
-TOLERANCES = (1e-3, 3e-3, 1e-2, 3e-2, 6e-2, 1e-1)
+TOLERANCES = (1e-3, 3e-3, 1e-2, 3e-2, 6e-2, 1e-1, 1.5e-1, 2e-1)
 """Tolerances at which spglib is asked, in units of the cube root of the volume of an atom."""
 
 # spglib takes a second or two for as many, minutes for many more, and then seldom finds any symmetry.
@@ -170,7 +171,7 @@ def spectra_of(prepared: Prepared) -> np.ndarray:
 
 
 def judge(network, thresholds: np.ndarray, spectra: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Judge many structures by the `spectra_of` their balls, as `classify` does one.
+    """Judge many structures by the `spectra_of` their balls, as `classify` does one, but for their thickness and number of atoms.
 
     Parameters
     ----------
@@ -187,15 +188,16 @@ def judge(network, thresholds: np.ndarray, spectra: list[np.ndarray]) -> tuple[n
     confidence : ndarray
         Its probability.
     refused : ndarray of bool
-        Whether the answer is refused.
+        Whether the answer is refused, by its threshold or because the balls are of more than one crystal.
     """
     from xtalsight.networks import predict
 
     by_ball = predict(network, np.concatenate(spectra))
-    ends = np.cumsum([len(balls) for balls in spectra])[:-1]
-    probabilities = np.array([together(balls) for balls in np.split(by_ball, ends)])
+    by_structure = np.split(by_ball, np.cumsum([len(balls) for balls in spectra])[:-1])
+    probabilities = np.array([together(balls) for balls in by_structure])
     best = probabilities[:, : len(CLASSES)].argmax(axis=1)
-    return best, confidence(probabilities), is_refused(probabilities, thresholds)
+    several = np.array([len(_crystals(balls, label)) > 0 for balls, label in zip(by_structure, best, strict=True)])
+    return best, confidence(probabilities), is_refused(probabilities, thresholds) | several
 
 
 def together(probabilities: np.ndarray) -> np.ndarray:
@@ -265,13 +267,8 @@ def _reason(prepared, spectra, by_place, probabilities, card, group):
     ball = prepared.balls[0]
     if not _is_thick(ball):
         return "flat or straight: some three layers of atoms at most"
-    winners = by_place[:, : len(CLASSES)].argmax(axis=1)
-    nothing = by_place[:, -1] > 0.5
-    agree = np.mean((winners == best) & ~nothing)
-    if agree < _AGREEING and not nothing.all():
-        said = sorted({"none" if none else CLASSES[w] for w, none in zip(winners, nothing, strict=True)})
-        if len(said) > 1 and (nothing.any() or _confident(by_place, winners)):
-            return f"more than one crystal: its places are {' and '.join(said)}; use map"
+    if several := _crystals(by_place, best):
+        return f"more than one crystal: its places are {' and '.join(several)}; use map"
     if not is_refused(probabilities[None], card["thresholds"])[0]:
         return None
     if _contrast(spectra).max() < _NO_PEAKS:
@@ -288,10 +285,15 @@ def _reason(prepared, spectra, by_place, probabilities, card, group):
     return "peaks of another structure than the seven, or of several crystals"
 
 
-def _confident(by_place, winners):
-    """Whether places that are sure of it name different classes."""
+def _crystals(by_place, best):
+    """What the places of a structure are, if they are not one crystal: names of classes, and "none"; else nothing."""
+    winners = by_place[:, : len(CLASSES)].argmax(axis=1)
+    nothing = by_place[:, len(CLASSES) :].sum(axis=1) > 0.5
+    said = {"none" if none else CLASSES[winner] for winner, none in zip(winners, nothing, strict=True)}
+    if np.mean((winners == best) & ~nothing) >= _AGREEING or len(said) == 1:
+        return []
     sure = by_place.max(axis=1) > _DOUBT
-    return len(set(winners[sure])) > 1
+    return sorted(said) if nothing.any() or len(set(winners[sure])) > 1 else []
 
 
 def _is_thick(ball):
@@ -307,7 +309,7 @@ def _contrast(spectra):
 def _symmetry(prepared):
     """Space group by spglib at the tolerance that fits the scatter of the atoms, and that tolerance in angstrom; None if not determined.
 
-    Of the `TOLERANCES`, the first of the longest run at which spglib finds one and the same group with any symmetry but inversion.
+    Of the `TOLERANCES`, the tightest at which spglib finds a group with any symmetry but inversion, and the same at the next.
     """
     if prepared.crystal is None:
         return None, None
@@ -321,21 +323,14 @@ def _symmetry(prepared):
             groups.append(space_group(prepared.elements, tolerance * spacing))
         except ValueError:
             groups.append(0)
-    run, at = max(((_run(groups, i) if groups[i] > 2 else 0), -i) for i in range(len(groups)))
-    if run == 0:
+    start = next((i for i, (one, next_one) in enumerate(pairwise(groups)) if one == next_one > 2), None)
+    if start is None:
         return (groups[0] or None), (TOLERANCES[0] * spacing if groups[0] else None)
-    tolerance = TOLERANCES[-at] * spacing
+    tolerance = TOLERANCES[start] * spacing
     prepared.notes.append(
-        f"space group at a tolerance of {TOLERANCES[-at]:g} of the spacing of atoms, {tolerance:.2g} Å"
+        f"space group at a tolerance of {TOLERANCES[start]:g} of the spacing of atoms, {tolerance:.2g} Å"
     )
-    return groups[-at], tolerance
-
-
-def _run(groups, start):
-    """Length of the run of equal groups that begins at `start`; nothing if it began before."""
-    if start and groups[start - 1] == groups[start]:
-        return 0
-    return next((i for i in range(start, len(groups)) if groups[i] != groups[start]), len(groups)) - start
+    return groups[start], tolerance
 
 
 def _in_standard_orientation(prepared, tolerance):

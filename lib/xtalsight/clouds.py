@@ -114,7 +114,7 @@ def _within_planes(normals, distances, radius):
 
 
 def endless_ball(crystal, middle, radius):
-    """Positions relative to `middle`, and atomic numbers, of the atoms of an endless crystal within a radius."""
+    """Return positions (n, 3) relative to `middle` (3,), and atomic numbers (n,), of the atoms of an endless crystal within `radius`, angstrom."""
     crystal = crystal.copy()
     crystal.wrap()
     # A plane of the reciprocal vector b lies |b| r lattice planes away at most.

@@ -194,7 +194,7 @@ def _derivative(rng):
         try:
             group = space_group(atoms)
             _, _, numbers = spglib.find_primitive((atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers))
-        except (ValueError, TypeError):  # spglib finds none
+        except (ValueError, TypeError, spglib.SpglibError):  # it finds none
             continue
         if len(numbers) > 4 and group not in _TEST_GROUPS:
             return atoms
@@ -215,8 +215,8 @@ def _ordered_subset(rng):
             planes = np.rint(4 * cell.positions / edge).astype(int) @ rng.integers(-1, 2, 3)
             removed = np.flatnonzero(planes % rng.integers(2, 5) == 0)
         else:
-            removed = rng.permutation(len(cell))[: int(np.ceil(rng.uniform(0.2, 0.5) * len(cell)))]
-        if 0.2 <= len(removed) / len(cell) <= 0.6:
+            removed = rng.permutation(len(cell))[: int(np.ceil(rng.uniform(0.25, 0.5) * len(cell)))]
+        if 0.25 <= len(removed) / len(cell) <= 0.6:
             return _unit_density(cell[np.setdiff1d(np.arange(len(cell)), removed)])
 
 

@@ -145,7 +145,7 @@ def affine_strain(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     before, after : ndarray, shape (n, 3)
-        Positions of the same atoms.
+        Positions of the same atoms, angstrom.
     """
     centred, moved = before - before.mean(axis=0), after - after.mean(axis=0)
     gradient = np.linalg.lstsq(centred, moved, rcond=None)[0] - np.eye(3)
@@ -183,7 +183,7 @@ def damaged(recipes: pd.DataFrame, vacancies=0.0, displacement=0.0, waves=0.0, *
 
 
 def mild_damage(recipes: pd.DataFrame) -> pd.DataFrame:
-    """Damage as most samples have it, by which verdicts are calibrated: one crystal in eight stays perfect.
+    """Draw damage as most samples have it, by which verdicts are calibrated: one crystal in eight stays perfect.
 
     The others lack up to 40 % of their atoms; these are displaced by up to 8 % of the neighbour distance, where crystals melt, a random
     share of its square by waves.

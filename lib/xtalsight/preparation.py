@@ -12,8 +12,6 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 from vesin import NeighborList
 
-from xtalsight.clouds import endless_ball
-
 BALL = 384
 """Number of atoms of the balls that are cut out of what is larger. Heat strains a smaller ball more; a larger one takes longer."""
 
@@ -43,7 +41,7 @@ class Prepared(NamedTuple):
     balls: list[Atoms]
     """What is judged, places of copper without cell, scaled to `SPACING`: balls of `BALL` atoms, or the whole of a small cloud."""
     crystal: Atoms | None
-    """The places of one cell of a crystal that is periodic in three directions, at the size of the file; else None."""
+    """The places of one cell of a crystal that is periodic in three directions, in the file's unit of length; else None."""
     elements: Atoms | None
     """The same places with their elements."""
     scale: float
@@ -70,7 +68,8 @@ def prepare(atoms: Atoms) -> Prepared:
     if not np.isfinite(atoms.positions).all() or not np.isfinite(atoms.cell.array).all():
         raise ValueError("positions and cell must be finite numbers")
     notes = []
-    structure = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc & atoms.cell.any(axis=1))
+    pbc = atoms.pbc & atoms.cell.any(axis=1)
+    structure = Atoms(atoms.numbers, atoms.positions, cell=np.where(pbc[:, None], atoms.cell.array, 0.0), pbc=pbc)
     structure = structure[_occupied(atoms, notes)]
     lattice = structure.cell.array[structure.pbc]
     lengths = np.linalg.norm(lattice, axis=1)
@@ -86,15 +85,23 @@ def prepare(atoms: Atoms) -> Prepared:
         spacing = _spacing(structure)
     structure = _reduced(structure)
     places = len(structure)
-    structure = structure[_distinct(structure, _TIGHT * spacing)]
+    # Of atoms that nearly coincide the nearest is no neighbour, the fourth is one.
+    closest = _TIGHT * (spacing if structure.pbc.all() else _nearest_distance(structure, 4))
+    structure = structure[_distinct(structure, closest)]
     if places > len(structure):
         notes.append(f"{count(structure)}, of {places}, in places of their own: of atoms that coincide one is kept")
     spacing = _spacing(structure)
     if len(set(structure.numbers.tolist())) > 1 or not 0 < structure.numbers[0] < len(chemical_symbols):
-        notes.append(f"{structure.get_chemical_formula('metal')}: the places of its atoms count, not their elements")
+        known = (structure.numbers >= 0) & (structure.numbers < len(chemical_symbols))
+        what = structure.get_chemical_formula("metal") if known.all() else "atoms of unknown elements"
+        notes.append(f"{what}: the places of its atoms count, not their elements")
     for axis in np.flatnonzero(structure.pbc):
-        if (gap := _vacuum(structure, axis, spacing)) > 0:
+        gap, begin = _vacuum(structure, axis, spacing)
+        if gap > 0:
             structure.pbc[axis] = False
+            # Folded into the cell, the body may lie on both sides of the gap.
+            fractions = structure.cell.complete().scaled_positions(structure.positions)[:, axis]
+            structure.positions -= np.floor(fractions - begin + 1e-9)[:, None] * structure.cell.array[axis]
             notes.append(f"{gap:.1f} Å without atoms along a cell vector: not repeated there")
     if not structure.pbc.all() and len(structure) > 1:
         spacing = _spacing(structure)
@@ -129,6 +136,7 @@ def _occupied(atoms, notes):
             return np.arange(len(atoms))
         total = {str(site): sum(share.values()) for site, share in sites.items() if isinstance(share, dict)}
         shares = np.array([total.get(str(kind), 1.0) for kind in kinds])
+    shares = np.nan_to_num(np.asarray(shares, float), nan=1.0)
     if (shares < 0.5).all():
         raise ValueError("all sites are occupied by less than half: make an ordered structure of it first")
     if (shares < 0.5).any():
@@ -167,15 +175,7 @@ def _spacing(atoms):
     """Distance of neighbours, about, whatever the unit: of a crystal the cube root of the volume of an atom, else the median."""
     if atoms.pbc.all():
         return float((abs(np.linalg.det(atoms.cell.array)) / len(atoms)) ** (1 / 3))
-    positions = np.unique(atoms.positions, axis=0)
-    for axis in np.flatnonzero(atoms.pbc):
-        positions = np.concatenate(
-            [positions + n * atoms.cell.array[axis] for n in ((-1, 0, 1) if len(positions) < 5000 else (0,))]
-        )
-    if len(positions) < 2:
-        raise ValueError("no length scale: there are no two atoms apart from each other")
-    nearest = cKDTree(positions).query(positions[:100_000], k=2)[0][:, 1]
-    return float(np.median(nearest))
+    return _nearest_distance(atoms)
 
 
 def _is_dummy(atoms, spacing):
@@ -222,36 +222,43 @@ def distinct_places(positions: np.ndarray, closest: float = 0.1) -> np.ndarray:
 
 
 # Planes of atoms in crystals of the elements lie closer than 3.1 neighbour distances, in graphite without van der Waals forces. A gap that is wider is a vacuum; so is
-# one that is wider than the crystal's other spacings of planes and than a neighbour distance, unless it is twice as wide as the next: that
+# one that is wider than the crystal's other spacings of planes and than the gap of a layered compound (1.25 in MoS2), unless it is twice as wide as the next: that
 # is a plane missing, in a thin cell a vacancy.
-_WIDEST, _WIDER, _WIDE, _MISSING = 3.3, 1.4, 1.05, (1.97, 2.03)
+_WIDEST, _WIDER, _WIDE, _MISSING = 3.3, 1.4, 1.35, (1.97, 2.03)
 
 
 def _vacuum(atoms, axis, spacing):
-    """Width of the gap without atoms along a cell vector, at right angles to the other two, angstrom; 0 where there is none."""
+    """Width of the gap without atoms along a cell vector, at right angles to the other two, angstrom, and the fraction where it ends.
+
+    Both are 0 where there is none.
+    """
     cell = atoms.cell.complete()
     height = 1 / np.linalg.norm(cell.reciprocal()[axis])
     places = np.sort(cell.scaled_positions(atoms.positions)[:, axis] % 1)
-    gaps = np.sort(np.diff(places, append=places[0] + 1) * height)
-    gaps = gaps[gaps > 0.1 * spacing]
+    every = np.diff(places, append=places[0] + 1) * height
+    widest = int(every.argmax())
+    found = every[widest], places[(widest + 1) % len(places)]
+    gaps = np.sort(every[every > 0.1 * spacing])
     # Not the cube root of a volume that the vacuum is part of, nor the bond of a molecule.
     nearest = max(_nearest_distance(atoms), 0.6 * spacing)
     if len(gaps) and gaps[-1] > _WIDEST * nearest:
-        return gaps[-1]
+        return found
     if len(gaps) > 1 and gaps[-1] > max(_WIDE * nearest, _WIDER * gaps[-2]):
         low, high = _MISSING
-        return 0.0 if low < gaps[-1] / gaps[-2] < high else gaps[-1]
-    return 0.0
+        return (0.0, 0.0) if low < gaps[-1] / gaps[-2] < high else found
+    return 0.0, 0.0
 
 
-def _nearest_distance(atoms):
-    """Median distance to the nearest neighbour, periodic images included."""
-    cutoff = 1.5 * (atoms.cell.complete().volume / len(atoms)) ** (1 / 3)
-    cell = np.where(atoms.pbc[:, None], atoms.cell.array, 0.0)
-    first, distance = NeighborList(cutoff=cutoff, full_list=True).compute(atoms.positions, cell, atoms.pbc, "id")
-    nearest = np.full(len(atoms), np.inf)
-    np.minimum.at(nearest, first, distance)
-    return np.median(nearest)
+def _nearest_distance(atoms, k=1):
+    """Median distance to the k-th nearest neighbour, images across the walls of a small cell included."""
+    own = images = np.unique(atoms.positions, axis=0)
+    for axis in np.flatnonzero(atoms.pbc):
+        if len(images) < 5000:
+            images = np.concatenate([images + n * atoms.cell.array[axis] for n in (0, -1, 1)])
+    if len(images) < 2:
+        raise ValueError("no length scale: there are no two atoms apart from each other")
+    k = min(k, len(images) - 1)
+    return float(np.median(cKDTree(images).query(own[:100_000], k=[k + 1])[0]))
 
 
 def _balls_of_crystal(crystal):
@@ -263,14 +270,16 @@ def _balls_of_crystal(crystal):
 
 def _ball_of_crystal(crystal, middle):
     radius = 1.1 * (3 * BALL * crystal.get_volume() / len(crystal) / (4 * np.pi)) ** (1 / 3)
+    heights = 1 / np.linalg.norm(crystal.cell.reciprocal().array, axis=1)
+    nearest = crystal.cell.scaled_positions(crystal.positions - middle)
+    nearest -= np.rint(nearest)
     while True:
-        heights = 1 / np.linalg.norm(crystal.cell.reciprocal().array, axis=1)
-        if heights.min() > 2 * radius:  # no atom is met twice: nothing to repeat
-            fractions = crystal.cell.scaled_positions(crystal.positions - middle)
-            positions = crystal.cell.cartesian_positions(fractions - np.rint(fractions))
-            positions = positions[(positions**2).sum(axis=1) <= radius**2]
-        else:
-            positions, _ = endless_ball(crystal, middle, radius)
+        # Along an edge that is longer than the ball no atom is met twice: nothing to repeat, and few atoms are near.
+        copies = np.where(heights > 2 * radius, 0, np.ceil(radius / heights + 0.5)).astype(int)
+        near = nearest[(np.abs(nearest) * heights <= radius)[:, copies == 0].all(axis=1)]
+        steps = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in copies), indexing="ij"), axis=-1)
+        positions = crystal.cell.cartesian_positions((near + steps.reshape(-1, 1, 3)).reshape(-1, 3))
+        positions = positions[(positions**2).sum(axis=1) <= radius**2]
         if len(positions) >= BALL:
             return _nearest(positions, np.zeros(3))
         radius *= 1.15
@@ -316,10 +325,10 @@ def _balls_of_cloud(atoms, notes):
             return [Atoms(np.full(len(positions), _COPPER), positions)]
     tree = cKDTree(positions)
     candidates = own[_far_apart(positions[own], min(200, len(own)))]
-    n_atoms = min(BALL, tree.query_ball_point(positions[candidates], _LONGEST * SPACING, return_length=True).min())
+    around = tree.query_ball_point(positions[candidates], _LONGEST * SPACING, return_length=True)
+    n_atoms = min(BALL, int(around.max()))
+    candidates = candidates[around >= n_atoms]  # not the end of a chain, nor an atom of a gas
     distance, near = tree.query(positions[candidates], k=n_atoms)
-    if n_atoms == 1:
-        return [Atoms([_COPPER], positions)]
     off = np.linalg.norm(positions[near].mean(axis=1) - positions[candidates], axis=1) / distance[:, -1]
     inside = candidates[off <= _OFF_CENTRE] if (off <= _OFF_CENTRE).any() else candidates[[off.argmin()]]
     n_balls = int(np.clip(round(len(own) / BALL), 1, min(MOST_BALLS, len(inside))))

@@ -90,14 +90,14 @@ def read_structures(path) -> Iterator[Atoms]:
             frames += 1
             yield atoms
     except UnknownFileTypeError as error:
-        raise ValueError(f"{path} is of no format that ASE recognises") from error
+        raise ValueError(f"{path} is of no format that is recognised") from error
     except Exception as error:  # readers of broken files raise nearly anything
         if isinstance(error, OSError) and error.errno is not None:
             raise
         beyond = f" beyond its first {frames} structure{'s' if frames > 1 else ''}" if frames else ""
         raise ValueError(f"{path} cannot be read{beyond}: {_reason(error, format)}") from error
     if frames == 0:
-        raise ValueError(f"{path} holds no structure that ASE recognises")
+        raise ValueError(f"{path} holds no structure that is recognised")
 
 
 def _format(path):
@@ -196,7 +196,7 @@ def _numbers_of_masses(masses):
     """Return the atomic numbers for {type: mass}; None if one is of no element, or all are 1 (reduced units)."""
     if not masses or set(masses.values()) == {1.0}:
         return None
-    numbers = {key: int(np.abs(atomic_masses - mass).argmin()) for key, mass in masses.items()}
+    numbers = {key: 1 + int(np.abs(atomic_masses[1:] - mass).argmin()) for key, mass in masses.items()}
     known = all(abs(atomic_masses[numbers[key]] - mass) < 0.01 * mass for key, mass in masses.items())
     return numbers if known else None
 
@@ -261,7 +261,7 @@ def _lammps_frame(rows, columns, box, names):
         raise ValueError("its frames have no columns of coordinates: x y z, xs ys zs, xu yu zu or xsu ysu zsu")
     positions = positions @ cell + origin if scaled else positions
     numbers = None
-    for column in {"element", "typelabel"} & set(columns):
+    for column in [name for name in ("typelabel", "element") if name in columns]:  # the last counts
         symbols = [symbol.capitalize() for symbol in table(column, dtype=str)[:, 0]]
         if all(atomic_numbers.get(symbol) for symbol in set(symbols)):
             numbers = np.array([atomic_numbers[symbol] for symbol in symbols], int)
