@@ -652,3 +652,11 @@ def test_many_structures_get_the_answers_that_each_gets_alone():
         assert probability == pytest.approx(answer["probability"], abs=1e-5)
         assert refused == (answer["verdict"] == "none of the seven")
     assert 0 < answers[2].sum() < len(structures)
+
+
+def test_judge_refuses_balls_of_two_crystals():
+    balls = [prepare(bulk(symbol)) for symbol in ("Cu", "Fe")]
+    both = np.concatenate([spectra_of(prepared) for prepared in balls])
+    network, card = load_network("any_orientation")
+    _, _, refused = judge(network, card["thresholds"], [both, spectra_of(balls[0])])
+    assert refused.tolist() == [True, False]

@@ -1,4 +1,5 @@
-"""Command line: ``xtalsight classify FILE… [--json]`` and ``xtalsight map FILE``; ``python -m xtalsight`` does the same."""
+"""Command line: ``xtalsight classify FILE… [--json]`` and ``xtalsight map FILE``; ``python -m xtalsight`` does the
+same."""
 
 import argparse
 import json
@@ -57,7 +58,8 @@ def _text(result):
 
 
 def map_file(file, radius: float | None, stride: float | None) -> int:
-    """Map the first structure of a file; write ``<name>.map.csv`` and ``<name>.map.png`` here; return 1 if it failed, else 0."""
+    """Map the first structure of a file; write ``<name>.map.csv`` and ``<name>.map.png`` here; return 1 if it failed,
+    else 0."""
     from xtalsight.grains import map_structure  # not above: `classify` does not need matplotlib
     from xtalsight.plots import draw_map
     from xtalsight.store import replacing, save_table

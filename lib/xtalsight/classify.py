@@ -43,9 +43,9 @@ def confidence(probabilities: np.ndarray) -> np.ndarray:
 def refusal_threshold(confidences: np.ndarray, error_rate: float) -> float:
     """Return the confidence below which an answer is refused.
 
-    Split conformal prediction: the k-th smallest of n confidences of structures of the classes that were not trained on,
-    k = floor(error_rate (n + 1)). A new structure that is exchangeable with these is refused with a probability of at most
-    `error_rate`, whatever the classifier.
+    Split conformal prediction: the k-th smallest of n confidences of structures of the classes that were not trained
+    on, k = floor(error_rate (n + 1)). A new structure that is exchangeable with these is refused with a probability
+    of at most `error_rate`, whatever the classifier.
 
     Parameters
     ----------
@@ -99,7 +99,8 @@ def refusal_thresholds(probabilities: np.ndarray, labels: np.ndarray, error_rate
 
 
 def is_refused(probabilities: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """Whether the largest probability of the seven, of (n, 7 or more), is below the threshold of its class; (n,) bool."""
+    """Whether the largest probability of the seven, of (n, 7 or more), is below the threshold of its class; (n,)
+    bool."""
     best = probabilities[:, : len(CLASSES)].argmax(axis=1)
     return confidence(probabilities) < np.asarray(thresholds)[best]
 
@@ -111,8 +112,8 @@ def load_network(name: str = "compact"):
     Parameters
     ----------
     name : {"compact", "any_orientation", "table_1"}
-        "compact" looks at fingerprints of `GEOMETRY`, "any_orientation" at spectra; their eighth output is "none of the seven".
-        "table_1" is the network of the paper, trained on perfect crystals.
+        "compact" looks at fingerprints of `GEOMETRY`, "any_orientation" at spectra; their eighth output is "none of
+        the seven". "table_1" is the network of the paper, trained on perfect crystals.
 
     Returns
     -------
@@ -171,7 +172,8 @@ def spectra_of(prepared: Prepared) -> np.ndarray:
 
 
 def judge(network, thresholds: np.ndarray, spectra: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Judge many structures by the `spectra_of` their balls, as `classify` does one, but for their thickness and number of atoms.
+    """Judge many structures by the `spectra_of` their balls, as `classify` does one, but for their thickness and
+    number of atoms.
 
     Parameters
     ----------
@@ -201,7 +203,8 @@ def judge(network, thresholds: np.ndarray, spectra: list[np.ndarray]) -> tuple[n
 
 
 def together(probabilities: np.ndarray) -> np.ndarray:
-    """Return the probabilities, (8,), that places of one structure give together: the normalised geometric mean of (n, 8)."""
+    """Return the probabilities, (8,), that places of one structure give together: the normalised geometric mean of
+    (n, 8)."""
     logarithm = np.log(np.clip(probabilities, 1e-9, 1)).mean(axis=0)
     weights = np.exp(logarithm - logarithm.max())
     return weights / weights.sum()
@@ -210,16 +213,18 @@ def together(probabilities: np.ndarray) -> np.ndarray:
 def classify(atoms: Atoms) -> dict:
     """Name the class of a structure, or refuse and say why.
 
-    The structure is judged by the spectra of one or more balls of atoms (`xtalsight.preparation.prepare`), which no rotation changes.
+    The structure is judged by the spectra of one or more balls of atoms (`xtalsight.preparation.prepare`), which no
+    rotation changes.
 
     Returns
     -------
     dict
-        ``class`` (the most probable of the seven), ``probability``, ``probabilities`` (by class, and of "none"; of several places
-        together, see `together`), ``verdict`` ("one of the seven", or "none of the seven" where the answer is refused), ``reason`` (of
-        a refusal, else None), ``places`` (number of places by what each says alone), ``spacegroup`` and ``tolerance`` (by spglib
-        and its tolerance in angstrom, None if not determined), ``standard`` (class and probability by the compact network in the standard
-        orientation, for comparison; None where spglib finds no cell of a class), ``n_atoms`` (of what was judged), ``notes``.
+        ``class`` (the most probable of the seven), ``probability``, ``probabilities`` (by class, and of "none"; of
+        several places together, see `together`), ``verdict`` ("one of the seven", or "none of the seven" where the
+        answer is refused), ``reason`` (of a refusal, else None), ``places`` (number of places by what each says
+        alone), ``spacegroup`` and ``tolerance`` (by spglib and its tolerance in angstrom, None if not determined),
+        ``standard`` (class and probability by the compact network in the standard orientation, for comparison; None
+        where spglib finds no cell of a class), ``n_atoms`` (of what was judged), ``notes``.
 
     Raises
     ------
@@ -301,15 +306,18 @@ def _is_thick(ball):
 
 
 def _contrast(spectra):
-    """Largest root mean square over directions, relative to the mean, of the intensity on any sphere; (n,) of spectra (n, shells, degrees)."""
+    """Largest root mean square over directions, relative to the mean, of the intensity on any sphere; (n,) of spectra
+    (n, shells, degrees)."""
     powers = np.asarray(spectra, float) ** 2
     return np.sqrt(powers[..., 1:].sum(axis=-1) / powers[..., 0]).max(axis=-1)
 
 
 def _symmetry(prepared):
-    """Space group by spglib at the tolerance that fits the scatter of the atoms, and that tolerance in angstrom; None if not determined.
+    """Space group by spglib at the tolerance that fits the scatter of the atoms, and that tolerance in angstrom; None
+    if not determined.
 
-    Of the `TOLERANCES`, the tightest at which spglib finds a group with any symmetry but inversion, and the same at the next.
+    Of the `TOLERANCES`, the tightest at which spglib finds a group with any symmetry but inversion, and the same at
+    the next.
     """
     if prepared.crystal is None:
         return None, None

@@ -31,8 +31,8 @@ from xtalsight.damage import (
 from xtalsight.fingerprints import length_scale
 
 SHAPES = ("sphere", "convex", "fragment", "supercell")
-"""Shapes of clouds: a sphere; a random convex body; a sphere in a slab or wire, or at a face, edge or corner; the standard supercell of
-`xtalsight.crystals.build_crystal`."""
+"""Shapes of clouds: a sphere; a random convex body; a sphere in a slab or wire, or at a face, edge or corner; the
+standard supercell of `xtalsight.crystals.build_crystal`."""
 
 _ROTATION = ("rotation_x", "rotation_y", "rotation_z")
 
@@ -47,9 +47,9 @@ def cut_cloud(crystal: Atoms, n_atoms: int, shape: str, rng: np.random.Generator
     n_atoms : int
     shape : {"sphere", "convex", "fragment"}
         "convex": within a random number, 8 to 16, of random planes whose distances from the middle differ by up to a
-        factor of 5/3, and no farther than twice the nearest of them can be. "fragment": a sphere, cut by up to six planes at
-        right angles, no nearer to its middle than a quarter of the radius; in half of the cases one or two of them are lattice
-        planes.
+        factor of 5/3, and no farther than twice the nearest of them can be. "fragment": a sphere, cut by up to six
+        planes at right angles, no nearer to its middle than a quarter of the radius; in half of the cases one or two
+        of them are lattice planes.
     rng : Generator
 
     Returns
@@ -80,8 +80,8 @@ def cut_cloud(crystal: Atoms, n_atoms: int, shape: str, rng: np.random.Generator
     return Atoms(numbers[kept], positions[kept])
 
 
-# Each returns a gauge, a function of positions (n, 3) that is below r inside a body r times the size of the first, and how far that
-# reaches from its middle.
+# Each returns a gauge, a function of positions (n, 3) that is below r inside a body r times the size of the first,
+# and how far that reaches from its middle.
 def _sphere(crystal, rng):
     return (lambda positions: np.linalg.norm(positions, axis=1)), 1.0
 
@@ -114,7 +114,8 @@ def _within_planes(normals, distances, radius):
 
 
 def endless_ball(crystal, middle, radius):
-    """Return positions (n, 3) relative to `middle` (3,), and atomic numbers (n,), of the atoms of an endless crystal within `radius`, angstrom."""
+    """Return positions (n, 3) relative to `middle` (3,), and atomic numbers (n,), of the atoms of an endless crystal
+    within `radius`, angstrom."""
     crystal = crystal.copy()
     crystal.wrap()
     # A plane of the reciprocal vector b lies |b| r lattice planes away at most.
@@ -130,7 +131,8 @@ def endless_ball(crystal, middle, radius):
 
 
 def pristine(recipes: pd.DataFrame) -> pd.DataFrame:
-    """Return recipes of perfect clouds of 256 places, the `SHAPES` by turns, with ``nearest``, the neighbour distance (angstrom)."""
+    """Return recipes of perfect clouds of 256 places, the `SHAPES` by turns, with ``nearest``, the neighbour distance
+    (angstrom)."""
     shapes = np.resize(SHAPES, len(recipes))
     return recipes.assign(nearest=neighbour_distances(recipes), shape=shapes, n_atoms=N_ATOMS, vacancy_ratio=0.0)
 
@@ -138,22 +140,23 @@ def pristine(recipes: pd.DataFrame) -> pd.DataFrame:
 def build_cloud(recipe) -> Atoms:
     """Build the cloud of a recipe: a crystal of any class, or a structure of none, turned, cut, damaged.
 
-    Primitive cell -> stacking faults -> strain -> orientation -> periodic vacancies and displacements -> cut -> a part replaced by
-    another grain or twin -> vacancies -> displacements -> thermal waves. Of a structure of no class, which is damaged already,
-    nothing but orientation, cut and waves.
+    Primitive cell -> stacking faults -> strain -> orientation -> periodic vacancies and displacements -> cut -> a
+    part replaced by another grain or twin -> vacancies -> displacements -> thermal waves. Of a structure of no class,
+    which is damaged already, nothing but orientation, cut and waves.
 
     Parameters
     ----------
     recipe : mapping
-        A row of `xtalsight.crystals.make_recipes` or `xtalsight.counterexamples.make_counterexamples` with the columns
-        ``shape`` (one of `SHAPES`; of a structure of no class not the supercell) and ``n_atoms`` (before vacancies; of a
-        supercell the least number). Optional: ``waves`` (angstrom) and ``anisotropy`` as in
-        `xtalsight.damage.thermal_waves`; and of crystals ``strain``, largest minus smallest principal strain (in half of the cases
-        of one component only; of a supercell as in `xtalsight.crystals.build_crystal`); ``displacement``, angstrom; ``second``, the prototype of another grain, turned at random, of
-        which the cloud holds what lies beyond a random plane, 2 to 35 %, or "twin" for the crystal's own mirror image (`TWIN_PLANES`)
-        beyond a plane of atoms, up to 50 %; ``faults``, the probability of a stacking fault at each layer (fcc and hcp); ``cell_atoms``,
-        least number of atoms of a periodic cell that takes vacancies and displacements instead of the cloud, so that they repeat. (The
-        last three not of a supercell.)
+        A row of `xtalsight.crystals.make_recipes` or `xtalsight.counterexamples.make_counterexamples` with the
+        columns ``shape`` (one of `SHAPES`; of a structure of no class not the supercell) and ``n_atoms`` (before
+        vacancies; of a supercell the least number). Optional: ``waves`` (angstrom) and ``anisotropy`` as in
+        `xtalsight.damage.thermal_waves`; and of crystals ``strain``, largest minus smallest principal strain (in half
+        of the cases of one component only; of a supercell as in `xtalsight.crystals.build_crystal`);
+        ``displacement``, angstrom; ``second``, the prototype of another grain, turned at random, of which the cloud
+        holds what lies beyond a random plane, 2 to 35 %, or "twin" for the crystal's own mirror image (`TWIN_PLANES`)
+        beyond a plane of atoms, up to 50 %; ``faults``, the probability of a stacking fault at each layer (fcc and
+        hcp); ``cell_atoms``, least number of atoms of a periodic cell that takes vacancies and displacements instead
+        of the cloud, so that they repeat. (The last three not of a supercell.)
 
     Returns
     -------
@@ -267,8 +270,8 @@ def build_polycrystal(
 ) -> Atoms:
     """Fill a cube with Voronoi grains, one of each given crystal, turned at random.
 
-    The middles of the grains are random points that keep their distance (`scipy.stats.qmc.PoissonDisk`). Where grains meet,
-    atoms that come closer than 0.75 of the nearest-neighbour distance to one of another grain are left out.
+    The middles of the grains are random points that keep their distance (`scipy.stats.qmc.PoissonDisk`). Where grains
+    meet, atoms that come closer than 0.75 of the nearest-neighbour distance to one of another grain are left out.
 
     Parameters
     ----------
@@ -285,8 +288,8 @@ def build_polycrystal(
     Returns
     -------
     Atoms
-        Without cell; arrays ``grain`` (index into `cells`) and ``from_boundary``, the distance of the place of the perfect
-        crystal from the nearest plane between two grains, angstrom.
+        Without cell; arrays ``grain`` (index into `cells`) and ``from_boundary``, the distance of the place of the
+        perfect crystal from the nearest plane between two grains, angstrom.
 
     Raises
     ------

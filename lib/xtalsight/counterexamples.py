@@ -1,7 +1,7 @@
 """Structures of none of the seven classes: what a classifier must refuse.
 
-A classifier learns to refuse from random crystals and random points; it is tested on kinds that it has never seen, prototypes of
-`OTHER_PROTOTYPES` among them, whose space groups the random crystals avoid.
+A classifier learns to refuse from random crystals and random points; it is tested on kinds that it has never seen,
+prototypes of `OTHER_PROTOTYPES` among them, whose space groups the random crystals avoid.
 """
 
 from collections.abc import Mapping
@@ -45,11 +45,12 @@ OTHER_PROTOTYPES = {
     "perovskite": (221, [(0, 0, 0), (1 / 2, 1 / 2, 1 / 2), (0, 1 / 2, 1 / 2)], None),
     "half_heusler": (225, [(0, 0, 0), (1 / 4, 1 / 4, 1 / 4)], None),
 }
-"""Elemental prototypes outside the seven classes: A_cP8_223_ac (A15, beta-W), A_oC4_63_c (alpha-U), A_cP20_213_cd (beta-Mn),
-A_cP46_223_cik (type-I clathrate), A_hP1_191_a (gamma-Sn). Coordinates: J. Donohue, The Structures of the Elements (Wiley, 1974);
-of the clathrate, J. S. Kasper et al., Science 150, 1713 (1965), doi:10.1126/science.150.3704.1713. And the places of three compounds,
-each an ordered subset or superset of a class: A2B_cP6_224_b_a (Cu2O; fcc and bcc), AB3C_cP5_221_a_c_b (fcc, and its middle), ABC_cF12_216_b_c_a
-(bcc, a quarter left out; the places alone, those of fluorite, have the group 225)."""
+"""Elemental prototypes outside the seven classes: A_cP8_223_ac (A15, beta-W), A_oC4_63_c (alpha-U), A_cP20_213_cd
+(beta-Mn), A_cP46_223_cik (type-I clathrate), A_hP1_191_a (gamma-Sn). Coordinates: J. Donohue, The Structures of the
+Elements (Wiley, 1974); of the clathrate, J. S. Kasper et al., Science 150, 1713 (1965),
+doi:10.1126/science.150.3704.1713. And the places of three compounds, each an ordered subset or superset of a class:
+A2B_cP6_224_b_a (Cu2O; fcc and bcc), AB3C_cP5_221_a_c_b (fcc, and its middle), ABC_cF12_216_b_c_a (bcc, a quarter left
+out; the places alone, those of fluorite, have the group 225)."""
 
 # Groups of the prototypes above and of the crystals of `ase.collections.dcdft` outside the classes: kept for the test.
 _TEST_GROUPS = {group for group, _, _ in OTHER_PROTOTYPES.values()} | {12, 15, 64, 152, 205}
@@ -63,9 +64,10 @@ def make_counterexamples(counts: Mapping[str, int], seed: int, elements=ELEMENTS
     Parameters
     ----------
     counts : mapping
-        Number of structures by kind: ``random_crystal``, of a random space group; ``hard_spheres``, random points that keep a
-        distance, of 0 to 0.8 of their mean spacing; ``quasi_random``, Halton points; a key of `OTHER_PROTOTYPES`; ``derivative``, an ordered
-        subset of a class or another prototype of its space group; ``dense_crystal``, a random crystal that is packed as metals are. Crystals lack 0 to 40 % of their atoms, and
+        Number of structures by kind: ``random_crystal``, of a random space group; ``hard_spheres``, random points
+        that keep a distance, of 0 to 0.8 of their mean spacing; ``quasi_random``, Halton points; a key of
+        `OTHER_PROTOTYPES`; ``derivative``, an ordered subset of a class or another prototype of its space group;
+        ``dense_crystal``, a random crystal that is packed as metals are. Crystals lack 0 to 40 % of their atoms, and
         the others are displaced with a standard deviation of 0 to 7 % of the nearest-neighbour distance.
     seed : int
     elements : sequence of str
@@ -74,8 +76,8 @@ def make_counterexamples(counts: Mapping[str, int], seed: int, elements=ELEMENTS
     Returns
     -------
     DataFrame
-        Columns ``id, label`` (`NONE`)``, prototype`` (the kind)``, element, vacancy_ratio, displacement`` (fraction of the
-        nearest-neighbour distance)``, seed``.
+        Columns ``id, label`` (`NONE`)``, prototype`` (the kind)``, element, vacancy_ratio, displacement`` (fraction
+        of the nearest-neighbour distance)``, seed``.
 
     Raises
     ------
@@ -102,8 +104,8 @@ def make_counterexamples(counts: Mapping[str, int], seed: int, elements=ELEMENTS
 def build_counterexample(recipe) -> Atoms:
     """Build the structure of a row of `make_counterexamples`.
 
-    Crystals are brought to their standard cell, repeated to at least `N_ATOMS` atoms and damaged. The volume per site is that of
-    the element's ground state.
+    Crystals are brought to their standard cell, repeated to at least `N_ATOMS` atoms and damaged. The volume per site
+    is that of the element's ground state.
     """
     rng = np.random.default_rng([int(recipe["seed"]), int(recipe["id"]), 1])
     kind, element = recipe["prototype"], recipe["element"]
@@ -150,7 +152,8 @@ def _dense_crystal(rng):
 
 
 def _random_crystal(rng, closest=0.75):
-    """One to three sites in a random space group, every atom at least `closest` times the mean spacing from its neighbours."""
+    """One to three sites in a random space group, every atom at least `closest` times the mean spacing from its
+    neighbours."""
     while True:
         group = int(rng.choice(_GROUPS))
         n_sites = rng.integers(1, 4)
@@ -165,7 +168,8 @@ def _random_crystal(rng, closest=0.75):
 
 
 def _crystal_of_group(group, sites, rng):
-    """Crystal of unit density with atoms on the given sites of a space group, in a random cell that its system allows."""
+    """Crystal of unit density with atoms on the given sites of a space group, in a random cell that its system
+    allows."""
     atoms = crystal(
         ["H"] * len(sites),
         sites,
@@ -178,7 +182,8 @@ def _crystal_of_group(group, sites, rng):
 
 
 def _derivative(rng):
-    """An ordered subset of a cubic class, or a random crystal of a class' own group; more than four atoms in its primitive cell."""
+    """An ordered subset of a cubic class, or a random crystal of a class' own group; more than four atoms in its
+    primitive cell."""
     while True:
         if rng.random() < 0.5:
             atoms = _ordered_subset(rng)

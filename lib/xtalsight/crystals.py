@@ -1,9 +1,9 @@
 """Crystals of the seven classes: prototypes, recipes, standard cells, supercells, symmetry labels.
 
-A *recipe* is one row of a table: prototype, element, lattice parameters, orientation, vacancy ratio and seed. Recipes are
-what the study stores; `build_crystal` turns a recipe into the same `ase.Atoms`, bit for bit, whenever and wherever it is
-called with the same versions of the libraries: every random number of a structure comes from a generator of its own,
-``default_rng([seed, id, stream])``, so that order and number of jobs change nothing.
+A *recipe* is one row of a table: prototype, element, lattice parameters, orientation, vacancy ratio and seed. Recipes
+are what the study stores; `build_crystal` turns a recipe into the same `ase.Atoms`, bit for bit, whenever and
+wherever it is called with the same versions of the libraries: every random number of a structure comes from a
+generator of its own, ``default_rng([seed, id, stream])``, so that order and number of jobs change nothing.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -51,7 +51,8 @@ class Prototype:
     name : str
         Short name, the key of `PROTOTYPES`.
     aflow : str
-        Label in the AFLOW library (Mehl et al., Comput. Mater. Sci. 136, S1 (2017), doi:10.1016/j.commatsci.2017.01.017).
+        Label in the AFLOW library (Mehl et al., Comput. Mater. Sci. 136, S1 (2017),
+        doi:10.1016/j.commatsci.2017.01.017).
     label : int
         Class, an index into `CLASSES`.
     space_group : int
@@ -59,14 +60,15 @@ class Prototype:
     count : int
         Structures of this prototype in the full data set.
     lattice : callable
-        Bravais lattice of `ase.lattice` in the setting of Setyawan & Curtarolo, called with a = 1 and the shape parameters.
+        Bravais lattice of `ase.lattice` in the setting of Setyawan & Curtarolo, called with a = 1 and the shape
+        parameters.
     basis : callable
         z -> fractional coordinates (n, 3) in the primitive cell.
     volume : tuple of float
-        Range of the volume per atom, relative to the element's ground state in `ase.collections.dcdft`. The ranges are those
-        of relaxed elements relative to their own fcc crystal, as compiled for this study without a published source; the ground
-        state stands in for it, since no table of fcc volumes covers all elements. The fingerprint, being scaled, does not
-        depend on the volume.
+        Range of the volume per atom, relative to the element's ground state in `ase.collections.dcdft`. The ranges
+        are those of relaxed elements relative to their own fcc crystal, as compiled for this study without a
+        published source; the ground state stands in for it, since no table of fcc volumes covers all elements. The
+        fingerprint, being scaled, does not depend on the volume.
     c_over_a, alpha, z : tuple of (low, high) intervals
         Ranges of the axial ratio, of the rhombohedral angle in degrees and of the internal coordinate; empty where the
         prototype has no such parameter. Several intervals leave out the values between them.
@@ -92,8 +94,9 @@ def _pair(z):
     return [(z, z, z), (-z, -z, -z)]
 
 
-# The counts are the data set's (10,517 in all). It gives 2890 structures of space group 194, about 68 % of them hcp, and 288
-# of space group 166; how the remainder divides among the prototypes of the two groups is not published and is our choice.
+# The counts are the data set's (10,517 in all). It gives 2890 structures of space group 194, about 68 % of them hcp,
+# and 288 of space group 166; how the remainder divides among the prototypes of the two groups is not published and is
+# our choice.
 PROTOTYPES = {
     p.name: p
     for p in (
@@ -130,7 +133,8 @@ PROTOTYPES = {
 
 
 def data_set_counts(fraction: float = 1.0) -> dict[str, int]:
-    """Return the number of structures by prototype: the published data set's times `fraction`, but at least 4 of each."""
+    """Return the number of structures by prototype: the published data set's times `fraction`, but at least 4 of
+    each."""
     return {p.name: max(4, round(p.count * fraction)) for p in PROTOTYPES.values()}
 
 
@@ -166,9 +170,9 @@ def make_recipes(
 ) -> pd.DataFrame:
     """Draw the recipes of a data set.
 
-    Element, volume and shape parameters are uniform over the elements and over the ranges of the prototype; the orientation
-    is uniform over all rotations. Recipe `id` depends on `seed`, its prototype and its own number only: drawing fewer
-    or more structures of a prototype leaves the others as they are.
+    Element, volume and shape parameters are uniform over the elements and over the ranges of the prototype; the
+    orientation is uniform over all rotations. Recipe `id` depends on `seed`, its prototype and its own number only:
+    drawing fewer or more structures of a prototype leaves the others as they are.
 
     Parameters
     ----------
@@ -177,15 +181,17 @@ def make_recipes(
     seed : int
         Seed of the data set.
     vacancy_ratio : float
-        Fraction of the supercell's atoms to remove, in [0, 1). A set of defective copies has the same arguments but this.
+        Fraction of the supercell's atoms to remove, in [0, 1). A set of defective copies has the same arguments but
+        this.
     elements : sequence of str
         Elements to draw from.
 
     Returns
     -------
     DataFrame
-        Columns ``id, label, prototype, element, volume`` (cubic angstrom per atom), ``c_over_a, alpha`` (degrees), ``z``
-        (NaN where the prototype has none), ``rotation_x, rotation_y, rotation_z`` (degrees), ``vacancy_ratio, seed``.
+        Columns ``id, label, prototype, element, volume`` (cubic angstrom per atom), ``c_over_a, alpha`` (degrees),
+        ``z`` (NaN where the prototype has none), ``rotation_x, rotation_y, rotation_z`` (degrees), ``vacancy_ratio,
+        seed``.
 
     Raises
     ------
@@ -280,8 +286,8 @@ def neighbour_distances(recipes: pd.DataFrame) -> np.ndarray:
 def stacked(recipe, rng: np.random.Generator) -> Atoms:
     """Build a periodic stack of close-packed layers, 24 or a few more, with random stacking faults.
 
-    Each layer takes one of the two places that the layer below leaves: in fcc by going on in the same sense (ABC...), in hcp by going back
-    (ABA...). A fault, at each layer with the probability ``recipe["faults"]``, does the other.
+    Each layer takes one of the two places that the layer below leaves: in fcc by going on in the same sense (ABC...),
+    in hcp by going back (ABA...). A fault, at each layer with the probability ``recipe["faults"]``, does the other.
 
     Parameters
     ----------
@@ -315,12 +321,13 @@ _CUBIC = {"bcc": 1.0, "fcc": np.sqrt(2)}  # c/a of the body-centred tetragonal c
 
 
 def known_labels(recipes: pd.DataFrame) -> np.ndarray:
-    """Return the label that can be known of each damaged crystal: of a hot tetragonal one at the border of a cubic class, the cubic.
+    """Return the label that can be known of each damaged crystal: of a hot tetragonal one at the border of a cubic
+    class, the cubic.
 
-    The one definition of that border. The tetragonal crystals of the data set begin 0.03 from c/a = 1 (bcc) and sqrt(2) (fcc), and so
-    does bct_139 of cold crystals; strain below 2 % leaves a cubic crystal in its class. Thermal waves strain a ball of atoms: within
-    `xtalsight.damage.STRAIN_OF_WAVES` times their standard deviation of a cubic c/a, hot cubic balls look the same, and nearly all hot
-    crystals there are cubic.
+    The one definition of that border. The tetragonal crystals of the data set begin 0.03 from c/a = 1 (bcc) and
+    sqrt(2) (fcc), and so does bct_139 of cold crystals; strain below 2 % leaves a cubic crystal in its class. Thermal
+    waves strain a ball of atoms: within `xtalsight.damage.STRAIN_OF_WAVES` times their standard deviation of a cubic
+    c/a, hot cubic balls look the same, and nearly all hot crystals there are cubic.
 
     Parameters
     ----------
@@ -347,7 +354,8 @@ def rotate(atoms: Atoms, angles) -> Atoms:
 
 
 def space_group(atoms: Atoms, symprec: float = 1e-3, angle_tolerance: float = -1.0) -> int:
-    """Return the international space-group number that spglib finds at `symprec` (angstrom) and `angle_tolerance` (degrees).
+    """Return the international space-group number that spglib finds at `symprec` (angstrom) and `angle_tolerance`
+    (degrees).
 
     A negative `angle_tolerance` leaves the angles to spglib.
     """
@@ -357,9 +365,9 @@ def space_group(atoms: Atoms, symprec: float = 1e-3, angle_tolerance: float = -1
 def conventional_cell(atoms: Atoms, symprec: float = 1e-3) -> Atoms:
     """Return the standard conventional cell, in which any rotation of the input is undone.
 
-    Cubic and tetragonal axes lie along x, y, z with the unique axis along z; hexagonal and rhombohedral crystals get the
-    hexagonal cell a1 = (a/2, -a sqrt(3)/2, 0), a2 = (a/2, a sqrt(3)/2, 0), a3 = (0, 0, c). Crystals of lower symmetry get
-    spglib's standard cell.
+    Cubic and tetragonal axes lie along x, y, z with the unique axis along z; hexagonal and rhombohedral crystals get
+    the hexagonal cell a1 = (a/2, -a sqrt(3)/2, 0), a2 = (a/2, a sqrt(3)/2, 0), a3 = (0, 0, c). Crystals of lower
+    symmetry get spglib's standard cell.
 
     Parameters
     ----------
@@ -422,8 +430,8 @@ def standard_supercell(atoms: Atoms, symprec: float = 1e-3, n_atoms: int = N_ATO
 def make_views(recipes: pd.DataFrame, n_views: int, seed: int) -> pd.DataFrame:
     """Make recipes of views: each crystal several times, damaged, strained and made of other elements.
 
-    Uniform draws: vacancies 0 to 50 %, Gaussian displacements of 0 to 6 % of the cube root of the volume per atom, strain
-    within 1 %, any element.
+    Uniform draws: vacancies 0 to 50 %, Gaussian displacements of 0 to 6 % of the cube root of the volume per atom,
+    strain within 1 %, any element.
 
     Parameters
     ----------
@@ -467,16 +475,18 @@ def make_views(recipes: pd.DataFrame, n_views: int, seed: int) -> pd.DataFrame:
 def build_crystal(recipe) -> Atoms:
     """Build the structure of a recipe, as in the paper.
 
-    Primitive cell -> random orientation -> standard conventional cell -> supercell -> vacancies, and then what the optional
-    columns ask for: other elements -> strain -> displacements -> thermal waves -> misorientation (`xtalsight.damage`).
+    Primitive cell -> random orientation -> standard conventional cell -> supercell -> vacancies, and then what the
+    optional columns ask for: other elements -> strain -> displacements -> thermal waves -> misorientation
+    (`xtalsight.damage`).
 
     Parameters
     ----------
     recipe : mapping
-        A row of `make_recipes` or `make_views`. Optional: ``n_atoms``, least number of atoms of the supercell (`N_ATOMS`);
-        ``substitution``, fraction of the atoms that become another element each; ``strain``, bound of the components of a
-        random strain; ``displacement`` and ``waves``, standard deviation of each coordinate by independent displacements and by
-        thermal waves, angstrom; ``anisotropy`` of the waves (1); ``misorientation``, degrees about a random axis.
+        A row of `make_recipes` or `make_views`. Optional: ``n_atoms``, least number of atoms of the supercell
+        (`N_ATOMS`); ``substitution``, fraction of the atoms that become another element each; ``strain``, bound of
+        the components of a random strain; ``displacement`` and ``waves``, standard deviation of each coordinate by
+        independent displacements and by thermal waves, angstrom; ``anisotropy`` of the waves (1); ``misorientation``,
+        degrees about a random axis.
 
     Returns
     -------

@@ -1,8 +1,8 @@
 """What nature does to a perfect crystal: vacancies, displacements, thermal waves, strain, other elements.
 
-Lengths are angstrom. A *displacement* is given by its standard deviation in each coordinate, in notebooks as a fraction of the
-nearest-neighbour distance; the root mean square of its length is sqrt(3) times that. Every function draws from the generator that it
-is given, so that a recipe and its seed rebuild the same atoms.
+Lengths are angstrom. A *displacement* is given by its standard deviation in each coordinate, in notebooks as a
+fraction of the nearest-neighbour distance; the root mean square of its length is sqrt(3) times that. Every function
+draws from the generator that it is given, so that a recipe and its seed rebuild the same atoms.
 """
 
 from collections.abc import Sequence
@@ -15,12 +15,13 @@ N_WAVES = 120
 """Wave vectors of `thermal_waves`, each with three polarisations."""
 
 BULK_TO_SHEAR = 2.0
-"""Bulk modulus over the shear modulus C44 of `thermal_waves`: 1.5 (Fe) to 2.7 (Al) in cubic metals (G. Simmons, H. Wang, Single
-Crystal Elastic Constants and Calculated Aggregate Properties, MIT Press, 1971)."""
+"""Bulk modulus over the shear modulus C44 of `thermal_waves`: 1.5 (Fe) to 2.7 (Al) in cubic metals (G. Simmons, H.
+Wang, Single Crystal Elastic Constants and Calculated Aggregate Properties, MIT Press, 1971)."""
 
 STRAIN_OF_WAVES = 0.7
-"""Deviatoric strain (largest minus smallest principal one) of a ball of some 200 atoms that one in a hundred exceeds, over the standard deviation
-of a coordinate in units of the neighbour distance; by `thermal_waves` with soft shear, tested."""
+"""Deviatoric strain (largest minus smallest principal one) of a ball of some 200 atoms that one in a hundred exceeds,
+over the standard deviation of a coordinate in units of the neighbour distance; by `thermal_waves` with soft shear,
+tested."""
 
 
 def remove_atoms(atoms: Atoms, vacancy_ratio: float, rng: np.random.Generator) -> Atoms:
@@ -78,24 +79,24 @@ def thermal_waves(
 
     u(r) = sum over k, p of a_kp e_kp cos(k.r + phi_kp)
 
-    The `N_WAVES` wave vectors k have random directions. Their lengths are uniform in (0, k_D): there are as many waves as k^2 dk
-    says, and equipartition gives each <a^2> ~ 1 / (k^2 c_kp), the product of which is the same for all k. k_D = (6 pi^2 n)^(1/3) is
-    Debye's. Polarisations e_kp and stiffnesses c_kp are eigenvectors and eigenvalues of Christoffel's matrix of a
-    cubic crystal, amplitudes are Rayleigh distributed, phases uniform.
+    The `N_WAVES` wave vectors k have random directions. Their lengths are uniform in (0, k_D): there are as many
+    waves as k^2 dk says, and equipartition gives each <a^2> ~ 1 / (k^2 c_kp), the product of which is the same for
+    all k. k_D = (6 pi^2 n)^(1/3) is Debye's. Polarisations e_kp and stiffnesses c_kp are eigenvectors and eigenvalues
+    of Christoffel's matrix of a cubic crystal, amplitudes are Rayleigh distributed, phases uniform.
 
     Parameters
     ----------
     positions : ndarray, shape (n, 3)
         Angstrom, with the cubic axes along x, y, z.
     sigma : float
-        Standard deviation of a coordinate over all of space, angstrom. A small cloud of atoms is moved as a whole by the long
-        waves, and strained: its own spread is less.
+        Standard deviation of a coordinate over all of space, angstrom. A small cloud of atoms is moved as a whole by
+        the long waves, and strained: its own spread is less.
     density : float
         Atoms per cubic angstrom, n.
     rng : Generator
     anisotropy : float
-        Zener's ratio C44 / C' of the two shear moduli; 1 is isotropic. W 1.0, Al 1.2, Fe 2.4, Cu 3.2, Na 7 (Simmons and Wang, see
-        `BULK_TO_SHEAR`).
+        Zener's ratio C44 / C' of the two shear moduli; 1 is isotropic. W 1.0, Al 1.2, Fe 2.4, Cu 3.2, Na 7 (Simmons
+        and Wang, see `BULK_TO_SHEAR`).
 
     Returns
     -------
@@ -138,7 +139,8 @@ def _christoffel(directions, anisotropy):
 
 
 def affine_strain(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Return the homogeneous strain of a cloud of atoms, (3, 3): of the linear map that takes it nearest to where it went.
+    """Return the homogeneous strain of a cloud of atoms, (3, 3): of the linear map that takes it nearest to where it
+    went.
 
     F minimises sum_j |(r_j - <r>)(1 + F) - (r'_j - <r'>)|^2; the strain is its symmetric part.
 
@@ -153,7 +155,8 @@ def affine_strain(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 def deviatoric(strain: np.ndarray) -> float:
-    """Return the largest minus the smallest principal strain of a symmetric (3, 3): what changes angles and axial ratios."""
+    """Return the largest minus the smallest principal strain of a symmetric (3, 3): what changes angles and axial
+    ratios."""
     principal = np.linalg.eigvalsh(strain)
     return float(principal[-1] - principal[0])
 
@@ -173,7 +176,8 @@ def damaged(recipes: pd.DataFrame, vacancies=0.0, displacement=0.0, waves=0.0, *
     vacancies : float or array
         Fraction of the atoms to remove.
     displacement, waves : float or array
-        Standard deviation of each coordinate by independent displacements and by thermal waves, as a fraction of ``nearest``.
+        Standard deviation of each coordinate by independent displacements and by thermal waves, as a fraction of
+        ``nearest``.
     **more
         Other columns.
     """
@@ -185,8 +189,8 @@ def damaged(recipes: pd.DataFrame, vacancies=0.0, displacement=0.0, waves=0.0, *
 def mild_damage(recipes: pd.DataFrame) -> pd.DataFrame:
     """Draw damage as most samples have it, by which verdicts are calibrated: one crystal in eight stays perfect.
 
-    The others lack up to 40 % of their atoms; these are displaced by up to 8 % of the neighbour distance, where crystals melt, a random
-    share of its square by waves.
+    The others lack up to 40 % of their atoms; these are displaced by up to 8 % of the neighbour distance, where
+    crystals melt, a random share of its square by waves.
 
     References
     ----------

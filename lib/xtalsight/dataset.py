@@ -32,17 +32,17 @@ def write_fingerprints(
 ) -> tuple[pd.DataFrame, float]:
     """Build structures from their recipes, compute their fingerprints and stream these to zarr arrays.
 
-    Chunks of `CHUNK` structures are computed in parallel and written by the process that computed them, so that memory does
-    not grow with the number of structures. Called again with the same arguments, it computes only the chunks that are
-    missing; with other recipes, geometry, another version of the code or of a library it starts anew. Neither order nor `n_jobs`
-    changes a number. For a cluster, call it inside ``joblib.parallel_config("dask")``.
+    Chunks of `CHUNK` structures are computed in parallel and written by the process that computed them, so that
+    memory does not grow with the number of structures. Called again with the same arguments, it computes only the
+    chunks that are missing; with other recipes, geometry, another version of the code or of a library it starts anew.
+    Neither order nor `n_jobs` changes a number. For a cluster, call it inside ``joblib.parallel_config("dask")``.
 
     Parameters
     ----------
     tables : mapping of path to DataFrame
-        The arrays to write, (n, n_pixels, n_pixels, 3) or (n, n_shells, n_degrees) float32, and the recipes of each, a row a
-        structure, as from `xtalsight.crystals.make_recipes`. Tables of equal length whose rows are copies of the same crystals, pristine and
-        defective say, are best given in one call: their common work is done once.
+        The arrays to write, (n, n_pixels, n_pixels, 3) or (n, n_shells, n_degrees) float32, and the recipes of each,
+        a row a structure, as from `xtalsight.crystals.make_recipes`. Tables of equal length whose rows are copies of
+        the same crystals, pristine and defective say, are best given in one call: their common work is done once.
     geometry : DiffractionGeometry, optional
         None: not fingerprints in the standard orientation, but each structure's `xtalsight.spectra.spectrum`.
     n_jobs : int
@@ -121,8 +121,8 @@ def split(recipes: pd.DataFrame, by: str, held_out: float, seed: int) -> tuple[n
     recipes : DataFrame
         A row a structure.
     by : {"random", "element"}
-        "random" holds out structures, whatever they resemble, as the paper does; "element" holds out all structures of some
-        elements.
+        "random" holds out structures, whatever they resemble, as the paper does; "element" holds out all structures
+        of some elements.
     held_out : float
         Fraction of the structures, or of the elements, to hold out.
     seed : int

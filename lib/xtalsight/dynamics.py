@@ -1,8 +1,8 @@
 """Hot crystals, random packings and melts by the potentials that come with ASE.
 
-Seven fcc metals by effective medium theory (`ase.calculators.emt.EMT`), argon by Lennard-Jones. Temperatures are kelvin, times femtoseconds.
-Each structure draws from a random stream of its own, so that neither the order of the calls nor the number of jobs changes an
-atom.
+Seven fcc metals by effective medium theory (`ase.calculators.emt.EMT`), argon by Lennard-Jones. Temperatures are
+kelvin, times femtoseconds. Each structure draws from a random stream of its own, so that neither the order of the
+calls nor the number of jobs changes an atom.
 
 References
 ----------
@@ -25,11 +25,13 @@ from scipy.spatial.transform import Rotation
 from xtalsight.counterexamples import build_counterexample
 
 MELTING = {"Al": 933, "Cu": 1358, "Ag": 1235, "Au": 1337, "Ni": 1728, "Pd": 1828, "Pt": 2041, "Ar": 83}
-"""Melting points, kelvin, of the fcc solids that have a potential here: of metals by experiment, of argon the triple point of
-Lennard-Jones, 0.69 epsilon (E. A. Mastny, J. J. de Pablo, J. Chem. Phys. 127, 104758 (2007), doi:10.1063/1.2753149)."""
+"""Melting points, kelvin, of the fcc solids that have a potential here: of metals by experiment, of argon the triple
+point of Lennard-Jones, 0.69 epsilon (E. A. Mastny, J. J. de Pablo, J. Chem. Phys. 127, 104758 (2007),
+doi:10.1063/1.2753149)."""
 
 METALS = tuple(symbol for symbol in MELTING if symbol != "Ar")
-"""Those of them that EMT describes. The place in these two lists is a part of a structure's random stream: add at the end only."""
+"""Those of them that EMT describes. The place in these two lists is a part of a structure's random stream: add at the
+end only."""
 
 FRACTIONS = (0.1, 0.3, 0.5, 0.7, 0.9)
 """Temperatures of `heated`, as fractions of the melting point."""
@@ -89,7 +91,8 @@ def heated(
         Of `MELTING`.
     seed : int
     md_steps : int
-        Steps before the first snapshot of each temperature; a third of them before each snapshot. 5 fs each, of argon 15 fs.
+        Steps before the first snapshot of each temperature; a third of them before each snapshot. 5 fs each, of argon
+        15 fs.
     fractions : sequence of float
         Temperatures, as fractions of the melting point.
     repeats : int
@@ -98,8 +101,8 @@ def heated(
     Returns
     -------
     list of Atoms
-        `SNAPSHOTS` of each temperature, atoms in the order of `cold_crystal` and not wrapped into the cell, so that the difference of
-        positions is the displacement. ``info``: ``solid`` (the symbol) and ``T`` (the fraction).
+        `SNAPSHOTS` of each temperature, atoms in the order of `cold_crystal` and not wrapped into the cell, so that
+        the difference of positions is the displacement. ``info``: ``solid`` (the symbol) and ``T`` (the fraction).
 
     Raises
     ------
@@ -124,11 +127,12 @@ def heated(
 def disordered(symbol: str, seed: int, melts: int, md_steps: int) -> tuple[list[Atoms], list[Atoms]]:
     """Make random packings of a metal, and snapshots of the melt that the last of them becomes.
 
-    Random points of the metal's density that keep a distance (``hard_spheres`` of `xtalsight.counterexamples`) are relaxed, so that
-    those which are too close come apart; the last packing is then kept at one and a half times the melting point.
+    Random points of the metal's density that keep a distance (``hard_spheres`` of `xtalsight.counterexamples`) are
+    relaxed, so that those which are too close come apart; the last packing is then kept at one and a half times the
+    melting point.
 
-    Streams of random numbers: of a packing that of its recipe, seed `seed` + 7; of the melt ``[seed, id of the metal's first
-    packing, 7]``.
+    Streams of random numbers: of a packing that of its recipe, seed `seed` + 7; of the melt ``[seed, id of the
+    metal's first packing, 7]``.
 
     Parameters
     ----------
@@ -138,8 +142,8 @@ def disordered(symbol: str, seed: int, melts: int, md_steps: int) -> tuple[list[
     melts : int
         Number of packings, and of snapshots of the melt.
     md_steps : int
-        Steps of relaxation at most (with 40 the closest atoms of copper are 0.65 to 0.75 neighbour distances apart, the forces not
-        yet zero), and half of the steps of dynamics, 5 fs each, before each snapshot.
+        Steps of relaxation at most (with 40 the closest atoms of copper are 0.65 to 0.75 neighbour distances apart,
+        the forces not yet zero), and half of the steps of dynamics, 5 fs each, before each snapshot.
 
     Returns
     -------
@@ -173,7 +177,8 @@ def disordered(symbol: str, seed: int, melts: int, md_steps: int) -> tuple[list[
 
 
 def inner_balls(large: Atoms, n_atoms: int, n_balls: int, seed: int) -> list[Atoms]:
-    """Cut balls out of a ball of atoms, around inner ones, so far in that none reaches its surface; turn each at random.
+    """Cut balls out of a ball of atoms, around inner ones, so far in that none reaches its surface; turn each at
+    random.
 
     Stream of random numbers: ``[seed, n_atoms, 9]``.
 

@@ -145,14 +145,14 @@ class Look:
 def look(settings: Settings) -> Look:
     """Build the crystal and let two networks look at it, each through the fingerprint that it was trained on.
 
-    The compact network looks at the atoms as they stand. `classify.classify` shows its answer, too, for a crystal whose standard
-    orientation spglib finds, but decides by spectra, which no turn changes.
+    The compact network looks at the atoms as they stand. `classify.classify` shows its answer, too, for a crystal
+    whose standard orientation spglib finds, but decides by spectra, which no turn changes.
 
     Returns
     -------
     Look
-        The class is that of the space group of the undamaged crystal. Where there can be no fingerprint, of too few atoms
-        or of atoms too far apart, ``message`` says so.
+        The class is that of the space group of the undamaged crystal. Where there can be no fingerprint, of too few
+        atoms or of atoms too far apart, ``message`` says so.
     """
     from xtalsight.networks import predict  # not above: TensorFlow takes seconds
 

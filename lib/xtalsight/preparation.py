@@ -13,7 +13,8 @@ from scipy.spatial import cKDTree
 from vesin import NeighborList
 
 BALL = 384
-"""Number of atoms of the balls that are cut out of what is larger. Heat strains a smaller ball more; a larger one takes longer."""
+"""Number of atoms of the balls that are cut out of what is larger. Heat strains a smaller ball more; a larger one
+takes longer."""
 
 LARGEST = 512
 """Number of atoms of the largest cloud that is judged as it is: the largest that the network was trained on."""
@@ -25,7 +26,8 @@ MOST_BALLS = 12
 """Balls that are judged of one structure at most."""
 
 SPACING = 2.7
-"""Distance of neighbours, about, to which every structure is scaled (angstrom): then its unit, nanometres say, does not matter."""
+"""Distance of neighbours, about, to which every structure is scaled (angstrom): then its unit, nanometres say, does
+not matter."""
 
 _COPPER = 29  # what every atom is taken for: of one element form factors cancel
 _LIGHT = 17  # atomic number of the heaviest ligand: chlorine
@@ -39,9 +41,11 @@ class Prepared(NamedTuple):
     """What `prepare` returns."""
 
     balls: list[Atoms]
-    """What is judged, places of copper without cell, scaled to `SPACING`: balls of `BALL` atoms, or the whole of a small cloud."""
+    """What is judged, places of copper without cell, scaled to `SPACING`: balls of `BALL` atoms, or the whole of a
+    small cloud."""
     crystal: Atoms | None
-    """The places of one cell of a crystal that is periodic in three directions, in the file's unit of length; else None."""
+    """The places of one cell of a crystal that is periodic in three directions, in the file's unit of length; else
+    None."""
     elements: Atoms | None
     """The same places with their elements."""
     scale: float
@@ -53,10 +57,11 @@ class Prepared(NamedTuple):
 def prepare(atoms: Atoms) -> Prepared:
     """Cut the balls of atoms out of a structure by which it is judged.
 
-    Of a crystal that is periodic in three directions, balls of `BALL` atoms of the endless crystal, however small, thin or skew its
-    cell; of a slab or wire, balls of its endless repetition along the periodic axes; of a cloud of atoms, its largest piece,
-    whole if it has at most `LARGEST` atoms. Where there is room for more than one ball, several, far from each other. Places count, not
-    elements; terminal light atoms of a cloud (ligands) are left out, of atoms that coincide one is kept.
+    Of a crystal that is periodic in three directions, balls of `BALL` atoms of the endless crystal, however small,
+    thin or skew its cell; of a slab or wire, balls of its endless repetition along the periodic axes; of a cloud of
+    atoms, its largest piece, whole if it has at most `LARGEST` atoms. Where there is room for more than one ball,
+    several, far from each other. Places count, not elements; terminal light atoms of a cloud (ligands) are left out,
+    of atoms that coincide one is kept.
 
     Raises
     ------
@@ -172,26 +177,30 @@ def _without_ligands(atoms, notes):
 
 
 def _spacing(atoms):
-    """Distance of neighbours, about, whatever the unit: of a crystal the cube root of the volume of an atom, else the median."""
+    """Distance of neighbours, about, whatever the unit: of a crystal the cube root of the volume of an atom, else the
+    median."""
     if atoms.pbc.all():
         return float((abs(np.linalg.det(atoms.cell.array)) / len(atoms)) ** (1 / 3))
     return _nearest_distance(atoms)
 
 
 def _is_dummy(atoms, spacing):
-    """Whether a cell cannot be that of its atoms: folded into it, they lie much closer than they do in the file, and than they can."""
+    """Whether a cell cannot be that of its atoms: folded into it, they lie much closer than they do in the file, and
+    than they can."""
     if len(atoms) < 3:
         return False
     apart = np.median(cKDTree(atoms.positions).query(atoms.positions, k=2)[0][:, 1])
     if spacing > 0.5 * apart:
         return False
     folded = cKDTree(atoms.cell.cartesian_positions(atoms.get_scaled_positions(wrap=True)))
-    # Atoms of a crystal, folded, are no closer than 0.69 of the spacing (graphite); random points are, at 0.55 in the mean.
+    # Atoms of a crystal, folded, are no closer than 0.69 of the spacing (graphite); random points are, at 0.55 in the
+    # mean.
     return np.median(folded.query(folded.data, k=2)[0][:, 1]) < min(0.5 * apart, 0.62 * spacing)
 
 
 def _reduced(atoms):
-    """The same structure with the shortest cell vectors, atoms folded into it: any two cells of one crystal become alike."""
+    """The same structure with the shortest cell vectors, atoms folded into it: any two cells of one crystal become
+    alike."""
     if not atoms.pbc.any():
         return atoms
     size = np.abs(atoms.cell.array[atoms.pbc]).max()
@@ -205,7 +214,8 @@ def _reduced(atoms):
 
 
 def _distinct(atoms, closest):
-    """Indices, in order, of atoms no two of which are closer than `closest`, across periodic walls too: of those that are, the first."""
+    """Indices, in order, of atoms no two of which are closer than `closest`, across periodic walls too: of those that
+    are, the first."""
     if not atoms.pbc.any():
         return distinct_places(atoms.positions, closest)
     cell = np.where(atoms.pbc[:, None], atoms.cell.array, 0.0)
@@ -214,21 +224,24 @@ def _distinct(atoms, closest):
 
 
 def distinct_places(positions: np.ndarray, closest: float = 0.1) -> np.ndarray:
-    """Return the indices, in order, of points no two of which are closer than `closest`: of those that coincide, the first."""
+    """Return the indices, in order, of points no two of which are closer than `closest`: of those that coincide, the
+    first."""
     _, places = np.unique(positions, axis=0, return_index=True)  # many on one spot would make all pairs
     places.sort()
     pairs = cKDTree(positions[places]).query_pairs(closest, output_type="ndarray")
     return np.delete(places, pairs[:, 1])
 
 
-# Planes of atoms in crystals of the elements lie closer than 3.1 neighbour distances, in graphite without van der Waals forces. A gap that is wider is a vacuum; so is
-# one that is wider than the crystal's other spacings of planes and than the gap of a layered compound (1.25 in MoS2), unless it is twice as wide as the next: that
-# is a plane missing, in a thin cell a vacancy.
+# Planes of atoms in crystals of the elements lie closer than 3.1 neighbour distances, in graphite without van der
+# Waals forces. A gap that is wider is a vacuum; so is one that is wider than the crystal's other spacings of planes
+# and than the gap of a layered compound (1.25 in MoS2), unless it is twice as wide as the next: that is a plane
+# missing, in a thin cell a vacancy.
 _WIDEST, _WIDER, _WIDE, _MISSING = 3.3, 1.4, 1.35, (1.97, 2.03)
 
 
 def _vacuum(atoms, axis, spacing):
-    """Width of the gap without atoms along a cell vector, at right angles to the other two, angstrom, and the fraction where it ends.
+    """Width of the gap without atoms along a cell vector, at right angles to the other two, angstrom, and the
+    fraction where it ends.
 
     Both are 0 where there is none.
     """
@@ -340,7 +353,8 @@ def _balls_of_cloud(atoms, notes):
 
 
 def _repeated(atoms):
-    """Positions of a slab or wire, repeated along its periodic axes until a ball fits, and the indices of the first copy."""
+    """Positions of a slab or wire, repeated along its periodic axes until a ball fits, and the indices of the first
+    copy."""
     own = np.arange(len(atoms))
     # The ball holds BALL atoms of a disc or rod: as wide as that many atoms in one cell's cross section need.
     lengths = np.linalg.norm(atoms.cell.array, axis=1)
@@ -363,7 +377,8 @@ def _repeated(atoms):
 
 
 def _largest_piece(positions):
-    """Indices of the atoms of the largest piece: between pieces there is an empty layer, three neighbour distances wide."""
+    """Indices of the atoms of the largest piece: between pieces there is an empty layer, three neighbour distances
+    wide."""
     if len(positions) < 2:
         return np.arange(len(positions))
     step = 3 * np.median(cKDTree(positions).query(positions, k=2)[0][:, 1])
@@ -376,6 +391,7 @@ def _largest_piece(positions):
 
 
 def thickness(positions: np.ndarray) -> float:
-    """Return the standard deviation of positions along their shortest principal axis: small where a cloud is flat or straight."""
+    """Return the standard deviation of positions along their shortest principal axis: small where a cloud is flat or
+    straight."""
     centred = positions - positions.mean(axis=0)
     return float(np.sqrt(np.linalg.eigvalsh(centred.T @ centred / len(centred))[0].clip(0)))
