@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import ase.io
 import numpy as np
@@ -586,6 +587,16 @@ def test_command_line_says_when_it_refuses(tmp_path):
     assert finished.stdout.startswith("ball.xyz, frame 0: none of the seven: ")
     assert "(nearest: " in finished.stdout.splitlines()[0]
     assert "space group by spglib: not determined" in finished.stdout
+
+
+def test_the_console_script_does_the_same(tmp_path):
+    bulk("Cu").write(tmp_path / "copper.cif")
+    script = Path(sys.executable).with_name("xtalsight")
+    finished = subprocess.run(
+        [script, "classify", "copper.cif"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert finished.stdout == run_command("copper.cif", cwd=tmp_path).stdout
+    assert finished.stdout.startswith("copper.cif, frame 0: fcc")
 
 
 def test_make_classify_asks_for_a_file():
