@@ -409,6 +409,36 @@ def test_cold_crystals_are_tetragonal_from_three_percent_on(c_over_a, name):
     assert name == first or (answer["verdict"] == "none of the seven" and name == second)
 
 
+@pytest.mark.parametrize(
+    "symbol, component, strain, name",
+    [
+        ("Fe", "zz", 0.015, "bcc"),
+        ("Al", "zz", 0.01, "fcc"),
+        ("Fe", "zz", 0.05, "bct_139"),
+        ("Al", "zz", 0.05, "bct_139"),
+        ("Fe", "zz", 0.1, "bct_139"),
+        ("Al", "zz", 0.1, "bct_139"),
+        ("Fe", "yz", 0.02, "bcc"),
+        ("Al", "yz", 0.02, "fcc"),
+        ("Si", "yz", 0.02, "diam"),
+        ("Al", "yz", 0.2, None),
+        ("Fe", "yz", 0.2, None),
+        ("Si", "yz", 0.2, None),
+    ],
+)
+def test_strained_cells_follow_the_one_definition_of_the_border(symbol, component, strain, name):
+    """Below 2 % the parent; along an axis of bcc or fcc, beyond the border, tetragonal; sheared far, none of the seven."""
+    tensor = np.zeros((3, 3))
+    if component == "zz":
+        tensor[2, 2] = strain
+    else:
+        tensor[1, 2] = tensor[2, 1] = strain / 2
+    answer = classify(strained(bulk(symbol, cubic=True), tensor))
+    accepted = answer["verdict"] == "one of the seven"
+    assert (answer["class"] if accepted else None) == name
+    assert accepted or answer["reason"]
+
+
 @pytest.mark.parametrize("ball", [192, 384])
 def test_balls_of_hot_solids_are_named_or_refused_and_melts_refused(ball):
     """Snapshots of molecular dynamics up to the melting point, by potentials that nothing was trained on."""
