@@ -600,8 +600,8 @@ for method in set(NEIGHBOURS) & set(answers):
 SHOWN = {"perfect": "perfect", "vacancies_50": "50 % vacancies", "displacements_10": "displaced by 10 %"}
 SHOWN |= {"waves_7": "waves of 7 %", "waves_10": "waves of 10 %", "spheres_64": "64 atoms"}
 rows = {}
-for (method, test), (hit, refused) in outcomes.items():
-    shares = classify.outcome(hit, refused)
+for (method, test), (hit, silent) in outcomes.items():
+    shares = classify.outcome(hit, silent)
     for name, values in zip(("answered", "right_of_answered", "wrong_accepted"), shares):
         keys = (f"any.{method}.{test}.{name}{end}" for end in ("", "_low", "_high"))
         results |= dict(zip(keys, values))
