@@ -30,6 +30,7 @@ TOLERANCES = (1e-3, 3e-3, 1e-2, 3e-2, 6e-2, 1e-1, 1.5e-1, 2e-1)
 # spglib takes a second or two for as many, minutes for many more, and then seldom finds any symmetry.
 _MOST_FOR_SYMMETRY = 600
 _THINNEST = 0.7  # spread (standard deviation) of the positions along the shortest axis, in length scales; a ball of 24 atoms has more
+_HEAVIEST = 94  # atomic number; there are no form factors for much heavier elements, and 0 is a dummy atom
 _AGREEING = 0.75  # least share of the places that have to name the class of the whole
 _NO_PEAKS = 1.6  # of the directions' root mean square over the mean, on any sphere: speckle has one
 _DOUBT = 0.9  # two classes that have this probability together, none of them enough, are both named
@@ -347,6 +348,9 @@ def _in_standard_orientation(prepared, tolerance):
 
     try:
         supercell = standard_supercell(prepared.crystal, tolerance)
+        element = np.bincount(prepared.elements.numbers.clip(0)).argmax()  # the most common
+        if 0 < element <= _HEAVIEST:
+            supercell.numbers[:] = element
         image = fingerprint(supercell, GEOMETRY)
     except ValueError:
         return None
