@@ -610,6 +610,12 @@ def test_command_line_prints_an_object_a_line(tmp_path):
     assert all(list(answer) == keys.split() for answer in answers)
 
 
+def test_other_programs_print_nothing():
+    finished = run_command("20b_NaCl54prim.vasp", cwd=root() / "tests" / "cases")
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert "space group by spglib: 1, P 1" in finished.stdout
+
+
 def test_command_line_says_when_it_refuses(tmp_path):
     molecule("C60").write(tmp_path / "ball.xyz")
     finished = run_command("ball.xyz", cwd=tmp_path)

@@ -332,7 +332,9 @@ def _symmetry(prepared):
             groups.append(space_group(prepared.elements, tolerance * spacing))
         except ValueError:
             groups.append(0)
-    start = next((i for i, (one, next_one) in enumerate(pairwise(groups)) if one == next_one > 2), None)
+    # At loose tolerances groups below the tetragonal ones appear by chance.
+    least = [3 if tolerance < 0.1 else 75 for tolerance in TOLERANCES]
+    start = next((i for i, (one, other) in enumerate(pairwise(groups)) if one == other >= least[i]), None)
     if start is None:
         return (groups[0] or None), (TOLERANCES[0] * spacing if groups[0] else None)
     tolerance = TOLERANCES[start] * spacing

@@ -6,6 +6,7 @@ wherever it is called with the same versions of the libraries: every random numb
 generator of its own, ``default_rng([seed, id, stream])``, so that order and number of jobs change nothing.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -28,6 +29,8 @@ from xtalsight.damage import (
     thermal_waves,
 )
 from xtalsight.fingerprints import length_scale
+
+os.environ.setdefault("SPGLIB_WARNING", "OFF")  # its C code prints to the terminal what its result says, too
 
 CLASSES = ("bcc", "bct_139", "bct_141", "diam", "fcc", "hex/rh", "sc")
 """Names of the classes in label order 0..6, as in the published data set."""
