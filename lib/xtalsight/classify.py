@@ -244,9 +244,10 @@ def classify(atoms: Atoms) -> dict:
     names = (*CLASSES, "none")
     places = {names[label]: int(n) for label, n in enumerate(np.bincount(alone, minlength=len(names))) if n}
     group, tolerance = _symmetry(prepared)
-    reason = _reason(prepared, spectra, by_place, probabilities, card, group)
-    scale = length_scale(prepared.balls[0], "powder") / prepared.scale
-    notes = [*prepared.notes, f"length scale {scale:.3g} Å"]
+    scale = length_scale(prepared.balls[0], "powder")
+    is_thin = thickness(prepared.balls[0].positions) < _THINNEST * scale
+    reason = _reason(len(prepared.balls[0]), is_thin, spectra, by_place, probabilities, card, group)
+    notes = [*prepared.notes, f"length scale {scale / prepared.scale:.3g} Å"]
     if len(alone) > 1:
         notes.append("places by themselves: " + ", ".join(f"{name} {n}" for name, n in places.items()))
     return {
@@ -264,20 +265,19 @@ def classify(atoms: Atoms) -> dict:
     }
 
 
-def _reason(prepared, spectra, by_place, probabilities, card, group):
+def _reason(n_atoms, is_thin, spectra, by_place, probabilities, card, group):
     """Why an answer is refused, in words to act on; None where it is given."""
-    n_atoms = len(prepared.balls[0])
     best = probabilities[: len(CLASSES)].argmax()
     if n_atoms < SMALLEST:
         return f"too few atoms: {n_atoms}, at least {SMALLEST} are needed without a cell"
-    ball = prepared.balls[0]
-    if not _is_thick(ball):
+    if is_thin:
         return "flat or straight: some three layers of atoms at most"
     if several := _crystals(by_place, best):
         return f"more than one crystal: its places are {' and '.join(several)}; use map"
     if not is_refused(probabilities[None], card["thresholds"])[0]:
         return None
-    if _contrast(spectra).max() < _NO_PEAKS:
+    contrast = _contrast(spectra).max()
+    if contrast < _NO_PEAKS:
         return "no peaks: molten or amorphous"
     first, second = np.argsort(-probabilities[: len(CLASSES)])[:2]
     if probabilities[first] + probabilities[second] > _DOUBT:
@@ -286,7 +286,7 @@ def _reason(prepared, spectra, by_place, probabilities, card, group):
         return (
             f"another prototype, or far from ideal: its space group, {group}, is that of a class, its structure is not"
         )
-    if _contrast(spectra).max() < 2 * _NO_PEAKS:
+    if contrast < 2 * _NO_PEAKS:
         return "faint peaks: more damage than was trained, or none of the seven"
     return "peaks of another structure than the seven, or of several crystals"
 
@@ -300,10 +300,6 @@ def _crystals(by_place, best):
         return []
     sure = by_place.max(axis=1) > _DOUBT
     return sorted(said) if nothing.any() or len(set(winners[sure])) > 1 else []
-
-
-def _is_thick(ball):
-    return thickness(ball.positions) >= _THINNEST * length_scale(ball, "powder")
 
 
 def _contrast(spectra):

@@ -12,6 +12,7 @@ from scipy.stats import qmc
 from xtalsight.counterexamples import NONE, build_counterexample
 from xtalsight.crystals import (
     N_ATOMS,
+    ROTATION,
     build_crystal,
     make_recipes,
     neighbour_distances,
@@ -33,8 +34,6 @@ from xtalsight.fingerprints import length_scale
 SHAPES = ("sphere", "convex", "fragment", "supercell")
 """Shapes of clouds: a sphere; a random convex body; a sphere in a slab or wire, or at a face, edge or corner; the
 standard supercell of `xtalsight.crystals.build_crystal`."""
-
-_ROTATION = ("rotation_x", "rotation_y", "rotation_z")
 
 
 def cut_cloud(crystal: Atoms, n_atoms: int, shape: str, rng: np.random.Generator) -> Atoms:
@@ -172,7 +171,7 @@ def build_cloud(recipe) -> Atoms:
         _heat(cloud, recipe, turn, len(crystal) / crystal.get_volume(), rng)
         cloud.info["name"] = structure.info["name"]
         return cloud
-    angles = [recipe[name] for name in _ROTATION]
+    angles = [recipe[name] for name in ROTATION]
     if recipe["shape"] == "supercell":
         cloud = rotate(build_crystal(recipe), angles)  # the supercell itself stands in the standard orientation
         cloud.set_cell(None)

@@ -38,6 +38,9 @@ CLASSES = ("bcc", "bct_139", "bct_141", "diam", "fcc", "hex/rh", "sc")
 ELEMENTS = tuple(dcdft.names)
 """The 71 elements of `ase.collections.dcdft`, every one of which is generated in every prototype."""
 
+ROTATION = ("rotation_x", "rotation_y", "rotation_z")
+"""Columns of a recipe that hold its orientation, degrees about the fixed axes x, then y, then z."""
+
 N_ATOMS = 256
 """Number of atoms that a supercell has at least (Ziletti et al. 2018)."""
 
@@ -225,7 +228,7 @@ def make_recipes(
                     "c_over_a": _draw(prototype.c_over_a, rng),
                     "alpha": _draw(prototype.alpha, rng),
                     "z": _draw(prototype.z, rng),
-                    **dict(zip(_ROTATION, _random_angles(rng), strict=True)),
+                    **dict(zip(ROTATION, _random_angles(rng), strict=True)),
                     "vacancy_ratio": vacancy_ratio,
                     "seed": seed,
                 }
@@ -521,12 +524,11 @@ def build_crystal(recipe) -> Atoms:
 
 
 _SHAPE = ("c_over_a", "alpha", "z")
-_ROTATION = ("rotation_x", "rotation_y", "rotation_z")
-_CRYSTAL = ("prototype", "element", "volume", *_SHAPE, *_ROTATION, "n_atoms")
+_CRYSTAL = ("prototype", "element", "volume", *_SHAPE, *ROTATION, "n_atoms")
 
 
 @lru_cache(maxsize=1)
 def _perfect_supercell(crystal):
     recipe = dict.fromkeys(_SHAPE, np.nan) | dict(crystal)
-    turned = rotate(primitive_cell(recipe), [recipe[name] for name in _ROTATION])
+    turned = rotate(primitive_cell(recipe), [recipe[name] for name in ROTATION])
     return standard_supercell(turned, n_atoms=int(recipe.get("n_atoms", N_ATOMS)))

@@ -11,11 +11,10 @@ from tqdm import tqdm
 
 from xtalsight.classify import is_refused, load_network
 from xtalsight.crystals import CLASSES
-from xtalsight.preparation import SMALLEST, distinct_places
+from xtalsight.preparation import OFF_CENTRE, SMALLEST, distinct_places
 from xtalsight.spectra import DEGREES, LARGEST_RADIUS, SHELLS, harmonics, power
 
 _BLOCK = 6  # positions along an edge of a block, the unit of parallel work
-_OFF_CENTRE = 0.25  # radii from the middle of a ball to the mean of its atoms; half a ball has 3/8
 
 # Degrees 2 to 8 tell how a crystal is turned, within some ten degrees, whatever its symmetry.
 _ORIENTED = np.flatnonzero((DEGREES >= 2) & (DEGREES <= 8))
@@ -174,7 +173,7 @@ def _spectra_of_block(positions, centres, radius):
     for i, ball in enumerate(cKDTree(positions).query_ball_point(centres, radius)):
         ball = np.sort(ball)
         off_centre = np.linalg.norm(positions[ball].mean(axis=0) - centres[i])
-        is_inside[i] = off_centre <= _OFF_CENTRE * radius
+        is_inside[i] = off_centre <= OFF_CENTRE * radius
         if not is_inside[i]:
             continue
         try:

@@ -32,7 +32,9 @@ not matter."""
 _COPPER = 29  # what every atom is taken for: of one element form factors cancel
 _LIGHT = 17  # atomic number of the heaviest ligand: chlorine
 _MOST_WITH_LIGANDS = 50_000
-_OFF_CENTRE = 0.25  # radii from the middle of a ball to the mean of its atoms; half a ball has 3/8
+OFF_CENTRE = 0.25
+"""Largest distance from the middle of a ball inside a cloud to the mean of its atoms, in radii; half a ball has 3/8."""
+
 _LONGEST = 20.0  # spacings; a ball of a chain of atoms reaches no farther
 _TIGHT = 0.07  # of the spacing: atoms that are closer are one
 
@@ -343,7 +345,7 @@ def _balls_of_cloud(atoms, notes):
     candidates = candidates[around >= n_atoms]  # not the end of a chain, nor an atom of a gas
     distance, near = tree.query(positions[candidates], k=n_atoms)
     off = np.linalg.norm(positions[near].mean(axis=1) - positions[candidates], axis=1) / distance[:, -1]
-    inside = candidates[off <= _OFF_CENTRE] if (off <= _OFF_CENTRE).any() else candidates[[off.argmin()]]
+    inside = candidates[off <= OFF_CENTRE] if (off <= OFF_CENTRE).any() else candidates[[off.argmin()]]
     n_balls = int(np.clip(round(len(own) / BALL), 1, min(MOST_BALLS, len(inside))))
     if n_balls == 1:
         inside = candidates[[off.argmin()]]
