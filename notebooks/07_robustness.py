@@ -309,7 +309,7 @@ pd.DataFrame({"threshold": thresholds, "refused": refused_of_class}, index=CLASS
 # %% [markdown]
 # *Threshold of each class, and the share of other true crystals of the class that is
 # refused:* <!--=robust.refused.crystals:.2%-->…<!--/--> of all. The threshold of a class is as low as its hardest crystals ask for,
-# and rough where few crystals set it. The network is handed on, to be shown beside the one that decides (notebook 10) and to be played with (11). Whom
+# and rough where few crystals set it. The network is handed on, to be shown beside the one that decides (notebook 11) and to be played with (11). Whom
 # a network refuses that is none of the seven, notebook 09 asks of the network for any orientation.
 
 # %%

@@ -72,7 +72,7 @@ from xtalsight import (
 from xtalsight.crystals import CLASSES, PROTOTYPES
 from xtalsight.fingerprints import DiffractionGeometry, fingerprint, length_scale
 from xtalsight.profiles import Run, root
-from xtalsight.spectra import DEGREES, SHELLS, harmonics, power, spectrum
+from xtalsight.spectra import DEGREES, ON_RING, SHELLS, harmonics, of_places, power, spectrum
 
 # %% [markdown]
 # ## Parameters
@@ -116,7 +116,7 @@ turned = [Atoms(ball.numbers, ball.positions @ turn.T) for turn in turns]
 figure, axes = plt.subplots(1, 4, figsize=(10, 2.6), layout="constrained")
 for two, (atoms, title) in zip((axes[:2], axes[2:]), ((ball, "as cut"), (turned[0], "turned"))):
     plots.draw_fingerprint(fingerprint(atoms), two[0])
-    plots.draw_spectrum(spectrum(atoms), two[1])
+    plots.draw_spectrum(spectrum(atoms)[0], two[1])
     for ax, kind in zip(two, ("fingerprint", "spectra")):
         ax.set_title(f"{kind}, {title}")
 run.save_figure(figure, "fig_14_turned")
@@ -130,7 +130,8 @@ def change(function):
 
 
 results["any.turn.fingerprint"], results["any.turn.spectrum"] = change(fingerprint), change(spectrum)
-results["any.shells"], results["any.degrees"], results["any.largest_degree"] = len(SHELLS), len(DEGREES), DEGREES[-1]
+results["any.shells"], results["any.inner_shells"] = len(SHELLS[ON_RING]), len(SHELLS) - len(SHELLS[ON_RING])
+results["any.degrees"], results["any.largest_degree"] = len(DEGREES), DEGREES[-1]
 start = time.perf_counter()
 for atoms in turned:
     spectrum(atoms)
@@ -144,7 +145,7 @@ results["any.milliseconds"] = 1000 * (time.perf_counter() - start) / len(turned)
 #
 # The intensity on the sphere $|s|$ = const is a function of direction. Expanded in spherical harmonics,
 #
-# $$ S(\mathbf{s}) = \frac{|F(\mathbf{s})|^2}{\sum_j f_j^2} = \sum_{l,m} a_{lm}(|s|)\, Y_{lm}(\hat{\mathbf{s}}), \qquad
+# $$ S(\mathbf{s}) = \frac{1}{N} \Big| \sum_j e^{-2 \pi i \mathbf{s} \cdot \mathbf{r}_j} \Big|^2 = \sum_{l,m} a_{lm}(|s|)\, Y_{lm}(\hat{\mathbf{s}}), \qquad
 #    P_l(|s|) = \sqrt{\frac{1}{4\pi} \sum_m |a_{lm}|^2}. $$
 #
 # To turn the atoms is to turn $S$. A turned $Y_{lm}$ is a sum of the $2l + 1$ harmonics *of the same degree*: rotations mix
@@ -154,7 +155,8 @@ results["any.milliseconds"] = 1000 * (time.perf_counter() - start) / len(turned)
 #
 # Shells and degrees follow from the size: of a cloud of diameter $D$, no wave in $S$ is shorter than $1/D$, so shells lie $1/2D$
 # apart; and no degree beyond $2 \pi |s| D$ occurs, which says how fine the grid of directions must be. (A little coarser will do: few
-# atoms are as far apart as $D$.) For 256 atoms, and for all other clouds to have pictures of one size, that makes <!--=any.shells-->…<!--/--> shells on the ring of the old fingerprint, and <!--=any.degrees-->…<!--/--> even degrees up
+# atoms are as far apart as $D$.) For 256 atoms, and for all other clouds to have pictures of one size, that makes <!--=any.shells-->…<!--/--> shells on the ring of the old fingerprint
+# (and <!--=any.inner_shells-->…<!--/--> further inside, where only compounds have peaks: notebook 10 looks at them), and <!--=any.degrees-->…<!--/--> even degrees up
 # to <!--=any.largest_degree-->…<!--/-->, where a degree is as fine as a peak of the first shell is wide. The same kernel sums the waves; the
 # same length scale, that of the powder pattern, divides the positions.
 
@@ -165,12 +167,12 @@ cells = [crystals.primitive_cell(recipe) for recipe in recipes.to_dict("records"
 balls = [clouds.cut_cloud(cell, 256, "sphere", rng) for cell in cells]
 figure, axes = plt.subplots(2, 4, figsize=(10, 5), sharex=True, sharey=True, layout="constrained")
 for label, (ax, atoms) in enumerate(zip(axes.flat, balls)):
-    plots.draw_spectrum(spectrum(atoms), ax)
+    plots.draw_spectrum(spectrum(atoms)[0], ax)
     ax.set_title(CLASSES[label], color=plots.CLASS_COLORS[label])
     ax.label_outer()
 gas = counterexamples.make_counterexamples({"hard_spheres": 1}, seed).iloc[0]
 gas = clouds.cut_cloud(counterexamples.build_counterexample(gas), 256, "sphere", rng)
-plots.draw_spectrum(spectrum(gas), axes.flat[-1])
+plots.draw_spectrum(spectrum(gas)[0], axes.flat[-1])
 axes.flat[-1].set_title("random points")
 run.save_figure(figure, "fig_14a_spectra")
 
@@ -188,7 +190,7 @@ run.save_figure(figure, "fig_14a_spectra")
 twenty = crystals.make_recipes(dict.fromkeys(PROTOTYPES, 20), seed + 1, elements=unseen)
 twenty = twenty.assign(shape="sphere", n_atoms=256, vacancy_ratio=0.0)
 kinds = twenty.prototype.to_numpy()
-spectra = np.array([np.log1p(spectrum(clouds.build_cloud(recipe))) for recipe in twenty.to_dict("records")])
+spectra = np.array([np.log1p(of_places(spectrum(clouds.build_cloud(recipe)))) for recipe in twenty.to_dict("records")])
 apart = np.linalg.norm(spectra[:, None] - spectra[None], axis=(2, 3))
 np.fill_diagonal(apart, np.inf)
 
@@ -304,7 +306,7 @@ def spectra_of(tables):
         raise ValueError(f"{len(failures)} structures have no spectra: {failures.error.iloc[0]}")
     for name, recipes in tables.items():
         store.save_table(run.path(f"any/{name}.csv"), recipes)
-    return {name: dataset.read_fingerprints(path) for name, path in zip(tables, paths)}
+    return {name: of_places(dataset.read_fingerprints(path)) for name, path in zip(tables, paths)}
 
 
 train_spectra = np.concatenate([*spectra_of({"train": to_train}).values(), *spectra_of({"others": others}).values()])
@@ -858,7 +860,7 @@ pieces = {shape: clouds.cut_cloud(bulk("Cu"), 256, shape, dice) for shape in ("s
 pieces["sphere, half of its atoms"] = damage.remove_atoms(pieces["sphere"], 0.5, dice)
 rows = {}
 for name, atoms in pieces.items():
-    power_of = spectrum(atoms)
+    power_of = of_places(spectrum(atoms))
     brightest = power_of[power_of[:, 0].argmax()]
     rows[name] = brightest[:4] / brightest[2]
 pd.DataFrame(rows, index=[f"P{l} / P4" for l in DEGREES[:4]]).round(3)
@@ -879,7 +881,7 @@ pd.DataFrame(rows, index=[f"P{l} / P4" for l in DEGREES[:4]]).round(3)
 
 # %% tags=["hide-cell"]
 # @title Solution 2
-coefficients = harmonics(ball)
+coefficients = harmonics(ball)[0]
 twisted = coefficients.copy()
 twisted[::2] *= np.exp(1j * np.arange(coefficients.shape[-1]) * 0.7)
 float(np.abs(power(twisted) - power(coefficients)).max())

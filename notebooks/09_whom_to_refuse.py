@@ -55,6 +55,7 @@ from xtalsight.crystals import CLASSES, PROTOTYPES
 from xtalsight.fingerprints import length_scale
 from xtalsight.preparation import prepare
 from xtalsight.profiles import Run, root
+from xtalsight.spectra import of_places
 
 # %% [markdown]
 # ## Parameters
@@ -93,7 +94,7 @@ outcomes, results = {}, {}  # by source, whether each answer is right and whethe
 # %%
 SETS = ("train", "others", "calibration", "check")
 tables = {name: store.load_table(run.path(f"any/{name}.csv")) for name in SETS}
-spectra = {name: dataset.read_fingerprints(run.path(f"any/{name}.zarr")) for name in SETS}
+spectra = {name: of_places(dataset.read_fingerprints(run.path(f"any/{name}.zarr"))) for name in SETS}
 labels = {name: table.label.to_numpy() for name, table in tables.items()}
 pd.DataFrame({name: {"clouds, shells, degrees": stack.shape} for name, stack in spectra.items()}).T
 
@@ -613,4 +614,4 @@ drawn.describe(percentiles=[0.05, 0.95]).loc[["mean", "5%", "95%"]].style.format
 #   has to learn from waves. Of balls of 384 atoms out of
 #   hot crystals, <!--=md.balls_384.right:.1%-->…<!--/--> are right and accepted and <!--=md.balls_384.wrong:.1%-->…<!--/--> wrong and accepted.
 #
-# Next: [10 Which class is my crystal?](10_classify_your_crystal.ipynb) takes a file of yours.
+# Next: [10 Which of hundreds?](10_which_of_hundreds.ipynb) goes beyond the seven: compounds, and crystals of your own.

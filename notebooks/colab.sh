@@ -3,4 +3,4 @@ set -e
 cd "$(dirname "$0")"
 held=$(mktemp)
 pip list --format=freeze 2>/dev/null | grep -E '^(numpy|tensorflow|keras|jax|torch)==' > "$held"
-pip install --quiet --constraint "$held" "..[notebooks]"
+pip install --quiet --constraint "$held" "..[notebooks,prototypes]"

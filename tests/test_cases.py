@@ -2,10 +2,11 @@
 
 import csv
 import json
+from functools import cache
 
 import pytest
 
-from xtalsight.classify import classify, read_structures
+from xtalsight.classify import classify, load_prototypes, read_structures
 from xtalsight.profiles import root
 
 CASES = root() / "tests" / "cases"
@@ -22,13 +23,22 @@ def frames(path):
     return found, None
 
 
+@cache
+def answers_to(file):
+    """The answer to each whole frame of a file, and the sentence with which reading ends, if it does."""
+    structures, sentence = frames(CASES / file)
+    return [classify(atoms) for atoms in structures], sentence
+
+
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["file"])
 def test_case(row):
-    structures, sentence = frames(CASES / row["file"])
-    assert structures
+    answers, sentence = answers_to(row["file"])
+    assert answers
     assert (sentence is not None) == ("trunc" in row["file"])
-    for answer in map(classify, structures):
-        if answer["verdict"] == "one of the seven":
+    for answer in answers:
+        if row["prototype"]:
+            is_compound(answer, row)
+        elif answer["verdict"] == "one of the seven":
             assert answer["class"] == row["right"]
             assert answer["reason"] is None
         else:
@@ -36,8 +46,37 @@ def test_case(row):
             assert answer["reason"]
 
 
+def is_compound(answer, row):
+    """Named as the prototype of the row, with the class of its places; or refused, where it may be."""
+    assert (answer["kinds"], answer["verdict"]) == ("ordered", "none of the seven")
+    if answer["prototype"]["verdict"] == "refused":
+        assert row["may_refuse"] == "1", answer["prototype"]["reason"]
+        assert answer["prototype"]["reason"]
+        return
+    assert row["prototype"] in answer["prototype"]["name"].split(" or ")
+    assert answer["class"] == row["right"]
+    assert answer["reason"].startswith(
+        f"a compound: {answer['prototype']['title']}; the places of its atoms alone are "
+    )
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["file"])
+def test_what_is_accepted_as_a_prototype_does_not_contradict_the_class(row):
+    classes = {group["name"]: group["class"] for group in load_prototypes()[1]["groups"]}
+    for answer in answers_to(row["file"])[0]:
+        if answer["prototype"]["verdict"] == "accepted" and answer["verdict"] == "one of the seven":
+            assert classes[answer["prototype"]["name"]] == answer["class"]
+
+
+@pytest.mark.parametrize("file", ["14b_sqs_fcc24.vasp", "14e_hea_bcc54_HfNbTaTiZr.vasp", "14g_sqs_hcp24.vasp"])
+def test_alloys_have_kinds_without_order(file):
+    (answer,), _ = answers_to(file)
+    assert (answer["kinds"], answer["verdict"]) == ("without order", "one of the seven")
+    assert any("kinds without order" in note for note in answer["notes"])
+
+
 def test_solid_and_liquid_in_one_cell_are_not_one_crystal_wherever_the_cell_begins():
-    answers = [classify(frames(CASES / row["file"])[0][0]) for row in ROWS if row["file"].startswith("24")]
+    answers = [answers_to(row["file"])[0][0] for row in ROWS if row["file"].startswith("24")]
     assert len(answers) == 2
     assert [a["verdict"] for a in answers] == ["none of the seven"] * 2
     assert all("more than one crystal" in a["reason"] and "use map" in a["reason"] for a in answers)

@@ -11,17 +11,20 @@ import pytest
 from ase import Atoms
 from ase.build import bcc110, bulk, fcc100, fcc111, graphene, molecule
 from ase.collections import dcdft
+from ase.spacegroup import crystal
 from scipy.spatial.transform import Rotation
 
 from xtalsight import counterexamples
 from xtalsight.classify import (
     TOLERANCES,
     WEIGHTS,
+    are_ordered,
     classify,
     confidence,
     is_refused,
     judge,
     load_network,
+    load_prototypes,
     outcome,
     read_structures,
     refusal_threshold,
@@ -35,7 +38,7 @@ from xtalsight.crystals import CLASSES, PROTOTYPES, make_recipes, rotate
 from xtalsight.damage import independent_displacements, random_strain, remove_atoms, strained
 from xtalsight.preparation import BALL, SMALLEST, prepare
 from xtalsight.profiles import root
-from xtalsight.report import publish_weights
+from xtalsight.report import publish_prototypes, publish_weights
 from xtalsight.store import load_json, save_json
 
 SEED = 1912
@@ -61,6 +64,11 @@ Au1 Au 0 0 0 0.5
 
 def noted(answer, text):
     return any(text in note for note in answer["notes"])
+
+
+def labels(answer):
+    """AFLOW's labels of the prototype that was named: several where they cannot be told apart."""
+    return [name.split(" ")[0] for name in answer["prototype"]["name"].split(" or ")]
 
 
 def ball(crystal, n_atoms, seed=SEED):
@@ -143,21 +151,23 @@ def test_error_rate_must_be_a_fraction(error_rate):
 
 
 @pytest.mark.parametrize(
-    "crystal, name",
+    "element, name, label",
     [
-        (bulk("Fe"), "bcc"),
-        (dcdft["In"], "bct_139"),
-        (bulk("Si"), "diam"),
-        (bulk("Cu"), "fcc"),
-        (bulk("Mg"), "hex/rh"),
-        (dcdft["C"], "hex/rh"),
-        (dcdft["Po"], "sc"),
+        (bulk("Fe"), "bcc", "A_cI2_229_a"),
+        (dcdft["In"], "bct_139", "A_tI2_139_a"),
+        (bulk("Si"), "diam", "A_cF8_227_a"),
+        (bulk("Cu"), "fcc", "A_cF4_225_a"),
+        (bulk("Mg"), "hex/rh", "A_hP2_194_c"),
+        (dcdft["C"], "hex/rh", "A_hP4_194_bc"),
+        (dcdft["Po"], "sc", "A_cP1_221_a"),
     ],
     ids=lambda value: value if isinstance(value, str) else value.get_chemical_formula(),
 )
-def test_crystals_turned_anyhow_are_named(crystal, name):
-    answer = classify(rotate(crystal, (10, 200, 77)))
-    assert (answer["class"], answer["verdict"]) == (name, "one of the seven")
+def test_elements_turned_anyhow_are_named(element, name, label):
+    answer = classify(rotate(element, (10, 200, 77)))
+    assert (answer["class"], answer["verdict"], answer["kinds"]) == (name, "one of the seven", "one")
+    assert (labels(answer), answer["prototype"]["verdict"]) == ([label], "accepted")
+    assert answer["prototype"]["reason"] is None
     assert answer["n_atoms"] == BALL
     assert answer["reason"] is None and answer["standard"]["class"] == name
     assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-5)
@@ -186,11 +196,12 @@ def test_a_turn_hardly_changes_the_answer_about_a_cloud():
         assert classify(turned)["probabilities"] == pytest.approx(before, abs=0.01)
 
 
-def test_of_a_cloud_of_a_compound_the_places_count():
-    salt = cut_cloud(bulk("NaCl", "rocksalt", a=5.64), 200, "sphere", np.random.default_rng(SEED))
+def test_a_cloud_of_a_compound_is_named_and_its_places_too():
+    salt = cut_cloud(COMPOUNDS["AB_cF8_225_a_b"][0], 200, "sphere", np.random.default_rng(SEED))
     answer = classify(salt)
-    assert (answer["class"], answer["verdict"]) == ("sc", "one of the seven")
-    assert noted(answer, "the places of its atoms count")
+    assert (labels(answer), answer["prototype"]["verdict"]) == (["AB_cF8_225_a_b"], "accepted")
+    assert (answer["class"], answer["verdict"]) == ("sc", "none of the seven")
+    assert "compound" in answer["reason"] and answer["reason"].endswith("are sc")
 
 
 def test_of_pieces_far_apart_the_largest_is_looked_at():
@@ -225,6 +236,193 @@ def test_a_wire_without_cell_is_named_or_refused():
     assert answer["class"] == "fcc" or answer["verdict"] == "none of the seven"
 
 
+# Compounds.
+
+
+def gold_and_copper(n_gold):
+    """A cubic cell with one atom of gold (Cu3Au, L1_2), or every second layer of gold (CuAu, L1_0)."""
+    cell = bulk("Cu", cubic=True)
+    order = np.lexsort(cell.positions.T)
+    cell.symbols[order[:n_gold]] = "Au"
+    if n_gold == 2:
+        cell.set_cell(cell.cell.array * np.array([[1.06], [1.06], [0.98]]), scale_atoms=True)
+    return cell
+
+
+COMPOUNDS = {
+    "AB_cF8_225_a_b": (bulk("NaCl", "rocksalt", a=5.64), "sc", 225),
+    "AB_cP2_221_b_a": (bulk("CsCl", "cesiumchloride", a=4.12), "bcc", 221),
+    "AB_cF8_216_c_a": (bulk("ZnS", "zincblende", a=5.41), "diam", 216),
+    "AB2_cF12_225_a_c": (bulk("CaF2", "fluorite", a=5.46), None, 225),
+    "AB3_cP4_221_a_c": (gold_and_copper(1), "fcc", 221),
+    "AB_tP2_123_a_d": (gold_and_copper(2), "bct_139", 123),
+    "A2B_tP6_136_f_a": (
+        crystal(
+            ["Ti", "O"],
+            [(0, 0, 0), (0.3053, 0.3053, 0)],
+            spacegroup=136,
+            cellpar=[4.594, 4.594, 2.959, 90, 90, 90],
+        ),
+        None,
+        136,
+    ),
+}
+"""By AFLOW's label: a crystal, the class of its places, if any, and its space group."""
+
+
+@pytest.mark.parametrize("label", COMPOUNDS)
+def test_a_compound_is_named_and_is_none_of_the_seven(label):
+    """B2 is not bcc, rock salt not simple cubic, zinc blende not diamond: the places alone are."""
+    compound, of_places, group = COMPOUNDS[label]
+    answer = classify(rotate(compound, (10, 200, 77)))
+    assert label in labels(answer)
+    assert (answer["prototype"]["verdict"], answer["prototype"]["reason"]) == ("accepted", None)
+    assert (answer["kinds"], answer["verdict"], answer["spacegroup"]) == ("ordered", "none of the seven", group)
+    alone = of_places or "none of the seven"
+    assert answer["reason"] == f"a compound: {answer['prototype']['title']}; the places of its atoms alone are {alone}"
+    assert answer["class"] == (of_places or answer["class"])
+
+
+@pytest.mark.parametrize("label", ["AB_cP2_221_b_a", "AB3_cP4_221_a_c", "A2B_tP6_136_f_a"])
+def test_to_exchange_the_kinds_changes_nothing(label):
+    compound, _, _ = COMPOUNDS[label]
+    first, second = sorted(set(compound.numbers))
+    answers = []
+    for one, other in ((first, second), (second, first), (1, 92), (0, 110)):
+        compound = compound.copy()
+        compound.numbers = np.where(COMPOUNDS[label][0].numbers == first, one, other)
+        answers.append(classify(compound))
+    for answer in answers:
+        assert answer["prototype"]["name"] == answers[0]["prototype"]["name"]
+        assert answer["prototype"]["probability"] == pytest.approx(answers[0]["prototype"]["probability"], abs=1e-3)
+        for key in ("kinds", "verdict", "class", "reason", "spacegroup", "places"):
+            assert answer[key] == answers[0][key], key
+
+
+@pytest.mark.parametrize("numbers", [(130, 200), (-1, 5)], ids=str)
+def test_kinds_beyond_the_table_of_elements_are_kinds_too(numbers):
+    compound = COMPOUNDS["AB_cP2_221_b_a"][0].copy()
+    compound.numbers = numbers
+    answer = classify(compound)
+    assert (answer["class"], labels(answer), answer["spacegroup"]) == ("bcc", ["AB_cP2_221_b_a"], 221)
+
+
+def shuffled(atoms, numbers, seed=SEED):
+    """A random alloy: kinds, in shares as equal as can be, without order."""
+    atoms = atoms.copy()
+    atoms.numbers = np.random.default_rng(seed).permutation(np.resize(numbers, len(atoms)))
+    return atoms
+
+
+@pytest.mark.parametrize("numbers", [(29, 79), (24, 25, 26, 27, 28)], ids=len)
+@pytest.mark.parametrize(
+    "places, name, label",
+    [
+        (bulk("Cu", cubic=True).repeat(4), "fcc", "A_cF4_225_a"),
+        (bulk("Fe", cubic=True).repeat(5), "bcc", "A_cI2_229_a"),
+        (bulk("Mg").repeat((5, 5, 4)), "hex/rh", "A_hP2_194_c"),
+        (bulk("Cu", cubic=True).repeat((3, 2, 1)), "fcc", "A_cF4_225_a"),
+    ],
+    ids=["fcc, 256", "bcc, 250", "hcp, 200", "fcc, 24"],
+)
+def test_a_random_alloy_is_the_lattice_of_its_places(places, name, label, numbers):
+    answer = classify(shuffled(places, numbers))
+    assert (answer["kinds"], answer["class"], answer["verdict"]) == ("without order", name, "one of the seven")
+    assert (labels(answer), answer["prototype"]["verdict"]) == ([label], "accepted")
+    assert noted(answer, "kinds without order")
+
+
+def test_a_random_alloy_without_cell_is_the_lattice_of_its_places():
+    cloud = ball(shuffled(bulk("Cu", cubic=True).repeat(6), (29, 79)), 300)
+    answer = classify(cloud)
+    assert (answer["kinds"], answer["class"], answer["verdict"]) == ("without order", "fcc", "one of the seven")
+
+
+def test_most_random_alloys_in_small_supercells_are_not_taken_for_compounds():
+    right = 0
+    for seed in range(12):
+        answer = classify(shuffled(bulk("Cu").repeat((3, 3, 6)), (29, 79), seed))
+        right += (answer["kinds"], answer["class"], answer["verdict"]) == ("without order", "fcc", "one of the seven")
+    assert right >= 11
+
+
+def layered(repeat=1):
+    """An order of (111) planes of fcc that is none of the prototypes: two of gold, four of copper."""
+    cell = bulk("Cu").repeat((1, 1, 6))
+    cell.numbers = [79, 79, 29, 29, 29, 29]
+    return cell.repeat((repeat, repeat, 1))
+
+
+@pytest.mark.parametrize("noise", [0, 0.08])
+@pytest.mark.parametrize("repeat", [1, 3])
+def test_an_order_that_nobody_knows_is_refused_and_said_to_be_one(repeat, noise):
+    crystal = layered(repeat)
+    crystal.rattle(noise, seed=0)
+    answer = classify(crystal)
+    assert (answer["class"], answer["kinds"], answer["verdict"]) == ("fcc", "ordered", "none of the seven")
+    assert answer["reason"] == "an ordered compound of another prototype; the places of its atoms alone are fcc"
+    assert answer["prototype"]["verdict"] == "refused"
+    assert "none of the" in answer["prototype"]["reason"]
+
+
+@pytest.mark.parametrize(
+    "atoms, ordered",
+    [
+        (COMPOUNDS["AB_cF8_225_a_b"][0], True),
+        (bulk("Cu", cubic=True), True),
+        (COMPOUNDS["AB3_cP4_221_a_c"][0].repeat(3), True),
+        (COMPOUNDS["AB_cP2_221_b_a"][0].repeat(3), True),
+        (layered(3), True),
+        (shuffled(bulk("Cu", cubic=True).repeat(3), (29, 79)), False),
+        (shuffled(bulk("Fe", cubic=True).repeat(3), (29, 79)), False),
+        (shuffled(bulk("Cu", cubic=True).repeat((3, 2, 1)), (29, 79, 79)), False),
+        (shuffled(bulk("Si", cubic=True).repeat(3), (14, 32)), False),
+    ],
+    ids=["rock salt", "cell of an element", "L1_2", "B2", "layers", "fcc alloy", "bcc alloy", "24 atoms", "SiGe"],
+)
+@pytest.mark.parametrize("noise", [0, 0.05])
+def test_order_is_found_where_there_is_some(atoms, ordered, noise):
+    atoms = atoms.copy()
+    atoms.rattle(noise, seed=0)
+    assert are_ordered(prepare(atoms)) == ordered
+
+
+def test_an_ordered_compound_keeps_its_order_without_a_quarter_of_its_atoms():
+    rng = np.random.default_rng(SEED)
+    lacking = remove_atoms(COMPOUNDS["AB3_cP4_221_a_c"][0].repeat(5), 0.25, rng)
+    assert are_ordered(prepare(lacking))
+    answer = classify(lacking)
+    assert "AB3_cP4_221_a_c" in labels(answer)
+    assert (answer["kinds"], answer["verdict"]) == ("ordered", "none of the seven")
+
+
+def test_what_is_said_of_a_prototype_is_complete():
+    answer = classify(COMPOUNDS["AB_cF8_225_a_b"][0])["prototype"]
+    assert list(answer) == ["name", "title", "probability", "verdict", "reason", "next", "next_probability"]
+    assert answer["title"].endswith("(B1, AB_cF8_225_a_b)")
+    assert 1 >= answer["probability"] > answer["next_probability"] >= 0
+    assert answer["next"] != answer["title"]
+
+
+@pytest.mark.parametrize("few", [16, 23])
+def test_a_handful_of_atoms_has_no_prototype(few):
+    answer = classify(cut_cloud(COMPOUNDS["AB_cF8_225_a_b"][0], few, "sphere", np.random.default_rng(SEED)))
+    assert answer["prototype"]["verdict"] == "refused" and answer["prototype"]["reason"]
+    assert answer["verdict"] == "none of the seven"
+
+
+def test_of_an_element_prototype_and_class_do_not_contradict_each_other():
+    """What is accepted as a prototype of a class is of that class; a crystal of none of them is of no class."""
+    for symbol in ("B", "Ga", "Hg", "Mn", "P", "U", "Sn", "As", "Bi"):
+        crystal = bulk(symbol, "fcc", a=4) if symbol not in dcdft.names else dcdft[symbol]
+        answer = classify(crystal)
+        if answer["verdict"] == "one of the seven" and answer["prototype"]["verdict"] == "accepted":
+            network_says = {
+                name: group["class"] for group in load_prototypes()[1]["groups"] for name in [group["name"]]
+            }
+            assert network_says[answer["prototype"]["name"]] == answer["class"], symbol
+
+
 # Supercells and cells.
 
 
@@ -235,20 +433,6 @@ def test_a_damaged_supercell_is_named_however_it_stands():
     for angles in ((0, 0, 0), (31, 200, 77)):
         answer = classify(rotate(atoms, angles))
         assert (answer["class"], answer["verdict"]) == ("diam", "one of the seven")
-
-
-@pytest.mark.parametrize(
-    "compound, name, group",
-    [
-        (bulk("NaCl", "rocksalt", a=5.64), "sc", 225),
-        (bulk("CsCl", "cesiumchloride", a=4.12), "bcc", 221),
-        (bulk("ZnS", "zincblende", a=5.41), "diam", 216),
-    ],
-)
-def test_of_a_compound_the_places_count(compound, name, group):
-    answer = classify(compound)
-    assert (answer["class"], answer["spacegroup"]) == (name, group)
-    assert noted(answer, compound.get_chemical_formula("metal"))
 
 
 def test_an_answer_hardly_depends_on_the_element_and_not_on_the_size():
@@ -587,7 +771,9 @@ def test_command_line_answers_the_others_when_a_file_fails(tmp_path):
     (tmp_path / "letter.txt").write_text("to whom it may concern")
     finished = run_command("letter.txt", "copper.cif", "missing.cif", cwd=tmp_path)
     assert finished.returncode == 1
-    assert finished.stdout.startswith("copper.cif, frame 0: fcc")
+    assert finished.stdout.startswith("copper.cif, frame 0: Copper (A1, A_cF4_225_a), probability ")
+    assert "class of the seven: fcc, probability " in finished.stdout
+    assert "next: " in finished.stdout
     assert "space group by spglib: 225, F m -3 m" in finished.stdout
     assert [line.split(":")[0] for line in finished.stderr.splitlines()] == ["error", "error"]
 
@@ -599,13 +785,14 @@ def test_command_line_prints_an_object_a_line(tmp_path):
     finished = run_command("two.extxyz", "silicon.vasp", "--json", cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr
     answers = [json.loads(line) for line in finished.stdout.splitlines()]
-    assert [(a["file"], a["frame"], a["class"]) for a in answers] == [
-        ("two.extxyz", 0, "fcc"),
-        ("two.extxyz", 1, "bcc"),
-        ("silicon.vasp", 0, "diam"),
+    assert [(a["file"], a["frame"], a["class"], a["prototype"]["name"]) for a in answers] == [
+        ("two.extxyz", 0, "fcc", "A_cF4_225_a"),
+        ("two.extxyz", 1, "bcc", "A_cI2_229_a"),
+        ("silicon.vasp", 0, "diam", "A_cF8_227_a"),
     ]
     keys = (
-        "file frame class probability probabilities verdict reason places spacegroup tolerance standard n_atoms notes"
+        "file frame class probability probabilities verdict reason prototype kinds places spacegroup tolerance "
+        "standard n_atoms notes"
     )
     assert all(list(answer) == keys.split() for answer in answers)
 
@@ -620,8 +807,9 @@ def test_command_line_says_when_it_refuses(tmp_path):
     molecule("C60").write(tmp_path / "ball.xyz")
     finished = run_command("ball.xyz", cwd=tmp_path)
     assert finished.returncode == 0
-    assert finished.stdout.startswith("ball.xyz, frame 0: none of the seven: ")
+    assert finished.stdout.startswith("ball.xyz, frame 0: no prototype: ")
     assert "(nearest: " in finished.stdout.splitlines()[0]
+    assert "class of the seven: none of the seven: " in finished.stdout
     assert "space group by spglib: not determined" in finished.stdout
 
 
@@ -632,7 +820,7 @@ def test_the_console_script_does_the_same(tmp_path):
         [script, "classify", "copper.cif"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert finished.stdout == run_command("copper.cif", cwd=tmp_path).stdout
-    assert finished.stdout.startswith("copper.cif, frame 0: fcc")
+    assert finished.stdout.startswith("copper.cif, frame 0: Copper")
 
 
 def test_make_classify_asks_for_a_file():
@@ -642,7 +830,10 @@ def test_make_classify_asks_for_a_file():
 
 
 def test_weights_are_small_and_have_a_card():
-    assert sum(file.stat().st_size for file in WEIGHTS.iterdir()) <= 2.5e6
+    sizes = {file.name: file.stat().st_size for file in WEIGHTS.iterdir()}
+    of_prototypes = sum(size for name, size in sizes.items() if name.startswith("prototypes."))
+    assert of_prototypes <= 4e6
+    assert sum(sizes.values()) - of_prototypes <= 2.5e6
     with_none = [*CLASSES, "none"]
     for name, classes in (("compact", with_none), ("any_orientation", with_none), ("table_1", [*CLASSES])):
         network, card = load_network(name)
@@ -650,6 +841,17 @@ def test_weights_are_small_and_have_a_card():
         assert card["classes"] == classes
         assert card["parameters"] == network.count_params()
     assert load_json(WEIGHTS / "model_card.json")["commit"]
+
+
+def test_the_network_for_prototypes_has_an_answer_for_each_group_of_its_card():
+    network, card = load_prototypes()
+    assert network.output_shape == (None, len(card["group_of_output"]) + 1), "and one for none of them"
+    assert set(card["group_of_output"]) == set(range(len(card["groups"])))
+    assert sum(len(group["members"]) for group in card["groups"]) == 288
+    assert len({group["name"] for group in card["groups"]}) == len(card["groups"])
+    assert {group["class"] for group in card["groups"]} == {*CLASSES, None}
+    assert 0 < card["threshold"] < 1
+    assert {"accuracy", "clouds", "commit", "source", "strangers_refused", "versions"} <= card.keys()
 
 
 def test_card_and_manifest_belong_to_the_weights_and_to_the_committed_results():
@@ -675,7 +877,12 @@ def test_weights_are_published_with_the_numbers_of_their_run(tmp_path):
     results |= {"any.structures": 40, "any.parameters": 50, "any.refused.all": 0.7, "any.refused.crystals": 0.03}
     results |= {"robust.refused.crystals": 0.02}
     results |= {"cnn.table_1.random.held_out.pristine.accuracy": 1.0}
+    (tmp_path / "artefacts" / "prototypes").mkdir()
+    (tmp_path / "artefacts" / "prototypes" / "network.keras").write_bytes(b"many")
+    save_json(tmp_path / "artefacts" / "prototypes" / "card.json", {"threshold": 0.7})
     publish_weights(tmp_path, tmp_path / "weights", results)
+    publish_prototypes(tmp_path, tmp_path / "weights")
+    assert load_json(tmp_path / "weights" / "prototypes.json")["threshold"] == 0.7
     card = load_json(tmp_path / "weights" / "model_card.json")
     assert card["compact"]["accuracy"] == {"vacancies_25": 0.75}
     assert card["any_orientation"]["accuracy"] == {"vacancies_25": 0.25}
@@ -683,7 +890,12 @@ def test_weights_are_published_with_the_numbers_of_their_run(tmp_path):
     assert [card[name]["thresholds"] for name in ("compact", "any_orientation")] == [[0.9] * 7, [0.8] * 7]
     assert [card[name]["parameters"] for name in ("compact", "any_orientation", "table_1")] == [20, 50, 30]
     published = {file.stem: file.read_bytes() for file in (tmp_path / "weights").glob("*.keras")}
-    assert published == {"compact": b"robust", "any_orientation": b"any_orientation", "table_1": b"table_1"}
+    assert published == {
+        "compact": b"robust",
+        "any_orientation": b"any_orientation",
+        "table_1": b"table_1",
+        "prototypes": b"many",
+    }
 
 
 def test_many_structures_get_the_answers_that_each_gets_alone():

@@ -1,9 +1,17 @@
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.collections import dcdft
 
 from xtalsight import counterexamples
-from xtalsight.counterexamples import NONE, OTHER_PROTOTYPES, build_counterexample, make_counterexamples
+from xtalsight.counterexamples import (
+    NONE,
+    OTHER_PROTOTYPES,
+    build_counterexample,
+    make_counterexamples,
+    nearest_distance,
+    random_crystal,
+)
 from xtalsight.crystals import CLASSES, PROTOTYPES, space_group
 from xtalsight.fingerprints import length_scale
 
@@ -38,9 +46,23 @@ def test_random_crystals_belong_to_no_class_and_to_no_group_of_the_tests():
     taken = {p.space_group for p in PROTOTYPES.values()} | {group for group, _, _ in OTHER_PROTOTYPES.values()}
     taken |= {space_group(dcdft[element], symprec=1e-2) for element in dcdft.names}
     for seed in range(10):
-        crystal = counterexamples._random_crystal(np.random.default_rng(seed))
+        crystal = random_crystal(np.random.default_rng(seed))
         assert space_group(crystal) not in taken
-        assert counterexamples._nearest_distance(crystal) >= 0.75
+        assert nearest_distance(crystal) >= 0.75
+
+
+@pytest.mark.parametrize("closest", [0.75, 0.9])
+def test_random_crystals_have_unit_density_and_keep_the_distance_asked_for(closest):
+    for seed in range(5):
+        crystal = random_crystal(np.random.default_rng(seed), closest)
+        assert crystal.get_volume() == pytest.approx(len(crystal))
+        assert nearest_distance(crystal) >= closest
+
+
+@pytest.mark.parametrize("edge", [0.5, 1.0, 1.9])
+def test_nearest_distance_is_that_to_a_periodic_image_too(edge):
+    alone = Atoms("Cu", cell=[1 / edge, 1.0, edge], pbc=True)
+    assert nearest_distance(alone) == pytest.approx(min(edge, 1 / edge))
 
 
 def test_random_points_keep_their_distance_across_the_boundary():

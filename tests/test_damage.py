@@ -11,11 +11,13 @@ from xtalsight.clouds import build_cloud, cut_cloud
 from xtalsight.crystals import CLASSES, known_labels, make_recipes, neighbour_distances
 from xtalsight.damage import (
     affine_strain,
+    antisites,
     damaged,
     deviatoric,
     draws,
     independent_displacements,
     mild_damage,
+    mild_draws,
     random_strain,
     remove_atoms,
     strained,
@@ -68,6 +70,61 @@ def test_substitution_changes_elements_but_no_place():
 def test_substitution_must_be_a_fraction():
     with pytest.raises(ValueError, match="substitution"):
         substitute(COPPER, 1.5, ("Au",), rng())
+
+
+# Antisites.
+
+
+def gold_and_copper(n=4):
+    """Ordered Cu3Au (L1_2)."""
+    cell = COPPER.copy()
+    cell.symbols[0] = "Au"
+    return cell.repeat(n)
+
+
+@pytest.mark.parametrize("ratio, moved", [(0, 0), (0.1, 26), (0.25, 64), (0.5, 128), (1, 128)])
+def test_as_many_atoms_are_on_the_place_of_another_kind_as_asked_for(ratio, moved):
+    """In pairs; no more than twice as many as there are of the rarer kind: 64 of 256 atoms are gold."""
+    atoms = gold_and_copper()
+    assert (antisites(atoms, ratio, rng()).numbers != atoms.numbers).sum() == moved
+
+
+@pytest.mark.parametrize("ratio", [0.05, 0.3, 1])
+def test_antisites_keep_composition_places_and_the_original(ratio):
+    atoms = gold_and_copper(3)
+    atoms.symbols[5:20:3] = "Ag"
+    before = atoms.numbers.copy()
+    after = antisites(atoms, ratio, rng())
+    assert (after.numbers != before).any()
+    assert after.symbols.formula.count() == atoms.symbols.formula.count()
+    np.testing.assert_array_equal(after.positions, atoms.positions)
+    np.testing.assert_array_equal(after.cell, atoms.cell)
+    np.testing.assert_array_equal(atoms.numbers, before)
+
+
+def test_there_are_no_antisites_where_there_is_one_kind():
+    atoms = COPPER.repeat(3)
+    np.testing.assert_array_equal(antisites(atoms, 0.5, rng()).numbers, atoms.numbers)
+
+
+def test_antisites_are_drawn_from_the_generator():
+    one, again, other = (antisites(gold_and_copper(), 0.3, rng(i)).numbers for i in (0, 0, 1))
+    np.testing.assert_array_equal(one, again)
+    assert (one != other).any()
+
+
+def test_every_atom_is_as_likely_to_be_an_antisite_as_another_of_its_kind():
+    atoms = gold_and_copper(2)
+    gold = atoms.symbols == "Au"
+    moved = np.mean([antisites(atoms, 0.25, rng(i)).numbers != atoms.numbers for i in range(600)], axis=0)
+    np.testing.assert_allclose(moved[gold], 1 / 2, atol=0.1)  # 4 of 8
+    np.testing.assert_allclose(moved[~gold], 1 / 6, atol=0.1)  # 4 of 24
+
+
+@pytest.mark.parametrize("ratio", [-0.1, 1.1, np.nan])
+def test_antisites_must_be_a_fraction(ratio):
+    with pytest.raises(ValueError, match="antisites"):
+        antisites(gold_and_copper(), ratio, rng())
 
 
 # Strain.
@@ -227,6 +284,13 @@ def test_mild_damage_leaves_one_in_eight_perfect_and_is_mild():
     perfect = (table.vacancy_ratio == 0) & (total == 0)
     assert 0.09 < perfect.mean() < 0.16
     assert (table.waves[~perfect] > 0).all() and (table.displacement[~perfect] > 0).all()
+
+
+def test_mild_damage_is_that_of_the_draws():
+    table = recipes(n=20)
+    vacancies, displacement, waves = mild_draws(table)
+    assert vacancies.shape == displacement.shape == waves.shape == (20,)
+    pd.testing.assert_frame_equal(mild_damage(table), damaged(table, vacancies, displacement, waves))
 
 
 # The border of the tetragonal class.

@@ -3,7 +3,9 @@ from functools import partial
 import numpy as np
 import pytest
 import zarr
+from ase.build import bulk
 
+from xtalsight import clouds as cloud_module
 from xtalsight import counterexamples, dataset, spectra
 from xtalsight.clouds import build_cloud
 from xtalsight.crystals import build_crystal, make_recipes
@@ -158,8 +160,19 @@ def written_spectra(recipes, path, n_jobs=1, build=build_cloud):
 def test_without_a_geometry_spectra_are_written(clouds, n_jobs, tmp_path):
     expected = [spectrum(build_cloud(recipe)) for recipe in clouds.to_dict("records")]
     found = written_spectra(clouds, tmp_path / "a.zarr", n_jobs)
-    assert found.shape == (len(clouds), len(SHELLS), len(DEGREES))
+    assert found.shape == (len(clouds), 2, len(SHELLS), len(DEGREES))
     assert np.array_equal(found, expected)
+
+
+def test_spectra_of_an_ordered_compound_are_those_of_its_places_and_of_its_kinds(clouds, tmp_path):
+    def build(recipe):
+        atoms = bulk("NaCl", "rocksalt", a=5.6).repeat(4)
+        atoms.positions += np.random.default_rng(recipe["id"]).normal(scale=0.1, size=(len(atoms), 3))
+        return atoms
+
+    found = written_spectra(clouds, tmp_path / "a.zarr", build=build)
+    assert np.array_equal(found, [spectrum(build(recipe)) for recipe in clouds.to_dict("records")])
+    assert (np.abs(found[:, 0] - found[:, 1]).max(axis=(1, 2)) > 1).all()
 
 
 def test_a_missing_chunk_of_spectra_alone_is_computed_again(clouds, tmp_path):
@@ -182,7 +195,8 @@ def test_spectra_take_the_place_of_fingerprints_and_these_of_spectra(clouds, tmp
     path = tmp_path / "a.zarr"
     for geometry in (GEOMETRY, None, GEOMETRY):
         write_fingerprints({path: clouds}, geometry, 1, build_cloud)
-        assert read_fingerprints(path).ndim == (3 if geometry is None else 4)
+        one = (2, len(SHELLS), len(DEGREES)) if geometry is None else (GEOMETRY.n_pixels, GEOMETRY.n_pixels, 3)
+        assert read_fingerprints(path).shape == (len(clouds), *one)
 
 
 def test_a_cloud_without_spectra_is_listed(clouds, tmp_path):
@@ -243,6 +257,39 @@ def test_another_builder_or_a_change_in_its_module_is_another_array(recipes, mon
     here = dataset.inspect.getmodule(build)
     monkeypatch.setattr(dataset.inspect, "getsource", lambda m: source(m) + ("# changed" if m is here else ""))
     assert before != dataset._identity(recipes, GEOMETRY, build)
+
+
+def build_larger(recipe, factor, sites=None):
+    atoms = build_crystal(recipe)
+    atoms.set_cell(factor * atoms.cell.array, scale_atoms=True)
+    return atoms
+
+
+def test_a_partial_builder_with_other_arguments_makes_another_array(recipes, monkeypatch):
+    def identity(*arguments, **more):
+        return dataset._identity(recipes, None, partial(build_larger, *arguments, **more))
+
+    one = identity(factor=1.1, sites=np.eye(3))
+    assert one == identity(factor=1.1, sites=np.eye(3))
+    others = [identity(factor=1.2, sites=np.eye(3)), identity(factor=1.1, sites=np.ones((3, 3)))]
+    assert len({one, *others, dataset._identity(recipes, None, build_larger)}) == 4
+    source, here = dataset.inspect.getsource, dataset.inspect.getmodule(build_larger)
+    monkeypatch.setattr(dataset.inspect, "getsource", lambda m: source(m) + ("# changed" if m is here else ""))
+    assert one != identity(factor=1.1, sites=np.eye(3))
+
+
+def test_spectra_of_a_partial_builder_are_written(recipes, tmp_path):
+    build = partial(build_larger, factor=1.1)
+    found = written_spectra(recipes[:2], tmp_path / "a.zarr", build=build)
+    assert np.array_equal(found, [spectrum(build(recipe)) for recipe in recipes[:2].to_dict("records")])
+
+
+@pytest.mark.parametrize("module", [spectra, counterexamples, cloud_module], ids=lambda module: module.__name__)
+def test_a_change_in_what_makes_spectra_is_another_array_of_any_builder(recipes, module, monkeypatch):
+    before = dataset._identity(recipes, None, build_crystal)
+    source = dataset.inspect.getsource
+    monkeypatch.setattr(dataset.inspect, "getsource", lambda m: source(m) + ("# changed" if m is module else ""))
+    assert before != dataset._identity(recipes, None, build_crystal)
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])

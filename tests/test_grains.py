@@ -14,6 +14,7 @@ from xtalsight.counterexamples import build_counterexample, make_counterexamples
 from xtalsight.crystals import CLASSES, rotate
 from xtalsight.fingerprints import length_scale
 from xtalsight.grains import BALL, map_structure, nearest_position, sphere_radius
+from xtalsight.networks import PLACES_SHAPE, SPECTRUM_SHAPE
 from xtalsight.preparation import SMALLEST
 from xtalsight.spectra import cloud_radius
 from xtalsight.store import load_table
@@ -39,6 +40,23 @@ def says(monkeypatch, network):
     monkeypatch.setattr(grains, "load_network", lambda name: (network, {"thresholds": [0.5] * len(CLASSES)}))
 
 
+class NamesKinds:
+    """A network for prototypes: the first where there is one kind only, else the second; surer of the latter."""
+
+    def predict_on_batch(self, spectra):
+        assert spectra.shape[1:] == SPECTRUM_SHAPE
+        places, kinds = np.swapaxes(spectra, 0, 1)
+        several = np.abs(places - kinds).max(axis=(1, 2)) > 0.1
+        return np.where(several[:, None], [0.1, 0.9, 0.0], [0.6, 0.3, 0.1]).astype(np.float32)
+
+
+def names_kinds(monkeypatch, threshold=0.5):
+    card = {"groups": [{"name": "A_cF4_225_a"}, {"name": "AB3_cP4_221_a_c"}], "threshold": threshold}
+    card["group_of_output"] = [0, 1]
+    monkeypatch.setattr(grains, "load_prototypes", lambda folder: (NamesKinds(), card))
+    monkeypatch.setattr("xtalsight.__main__.prototype_files", lambda folder: None)
+
+
 @pytest.fixture
 def everything_is_fcc(monkeypatch):
     says(monkeypatch, Says(FCC))
@@ -62,6 +80,13 @@ def two_halves(left=COPPER, right=COPPER, size=(24, 15, 15)):
     """Two crystals that meet at x = 0, where neighbours keep their distance."""
     x, y, z = size
     return block(left, (1, 2, 3), (-x, -y, -z), (-0.6, y, z)) + block(right, (3, -1, 2), (0.6, -y, -z), (x, y, z))
+
+
+def copper_and_ordered_alloy(size=(16, 11, 11)):
+    """Copper at x < 0, Cu3Au (L1_2) at x > 0."""
+    alloy = bulk("Cu", cubic=True)
+    alloy.symbols[0] = "Au"
+    return two_halves(COPPER, alloy, size)
 
 
 def whole(table):
@@ -424,6 +449,69 @@ def test_places_count_not_elements(numbers, everything_is_fcc):
     )
 
 
+# Prototypes.
+
+PROTOTYPE = ["prototype", "prototype_probability", "prototype_accepted"]
+
+
+def test_the_network_of_the_seven_classes_sees_places_alone(monkeypatch):
+    class Looks(Says):
+        def predict_on_batch(self, spectra):
+            assert spectra.shape[1:] == PLACES_SHAPE
+            return super().predict_on_batch(spectra)
+
+    says(monkeypatch, Looks(FCC))
+    assert set(map_structure(ball(n_atoms=600), n_jobs=1).label) == {FCC}
+
+
+def test_with_a_network_the_prototype_at_each_position_is_named(monkeypatch):
+    names_kinds(monkeypatch)
+    table = map_structure(copper_and_ordered_alloy(), radius=9.0, n_jobs=1, network="mine")
+    left, right = table[table.x < -9], table[table.x > 9]
+    assert min(len(left), len(right)) > 3
+    for side, name, probability in ((left, "A_cF4_225_a", 0.6), (right, "AB3_cP4_221_a_c", 0.9)):
+        assert set(side.prototype) == {name}
+        np.testing.assert_allclose(side.prototype_probability, probability, rtol=1e-6)
+    assert table.prototype_accepted.all()
+
+
+def test_a_prototype_below_the_threshold_is_not_accepted(monkeypatch):
+    names_kinds(monkeypatch, threshold=0.7)
+    table = map_structure(copper_and_ordered_alloy(), radius=9.0, n_jobs=1, network="mine")
+    np.testing.assert_array_equal(table.prototype_accepted, table.prototype == "AB3_cP4_221_a_c")
+    assert 0 < table.prototype_accepted.sum() < len(table)
+
+
+def test_a_network_adds_columns_and_changes_none(monkeypatch):
+    names_kinds(monkeypatch)
+    atoms = copper_and_ordered_alloy()
+    without, table = (map_structure(atoms, radius=9.0, n_jobs=1, network=network) for network in (None, "mine"))
+    assert list(table) == [
+        *list(without)[: list(without).index("accepted") + 1],
+        *PROTOTYPE,
+        *list(without)[list(without).index("grain") :],
+    ]
+    assert_same_map(without, table.drop(columns=PROTOTYPE))
+
+
+def test_spheres_without_spectra_have_no_prototype(everything_is_fcc, monkeypatch):
+    def fails(atoms):
+        raise ValueError("no length scale")
+
+    names_kinds(monkeypatch)
+    monkeypatch.setattr(grains, "harmonics", fails)
+    assert not map_structure(ball(n_atoms=600), n_jobs=1, network="mine").prototype_accepted.any()
+
+
+def test_a_folder_that_is_no_network_is_named_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(grains, "harmonics", None)  # it is not used
+    with pytest.raises(ValueError, match="is no network"):
+        map_structure(ball(n_atoms=600), n_jobs=1, network=tmp_path)
+
+
+# The grid.
+
+
 def test_a_fine_grid_has_no_holes(everything_is_fcc):
     """Closer than atoms are, not every point of the grid is the nearest to some atom."""
     table = map_structure(ball(n_atoms=600), radius=7.0, stride=1.5, n_jobs=1)
@@ -448,12 +536,24 @@ def test_command_line_writes_table_and_picture(tmp_path, monkeypatch, capsys):
     assert "fcc" in printed and "bcc" in printed and "8.00 Å apart" in printed
 
 
+def test_command_line_with_a_network_says_how_much_is_of_which_prototype(tmp_path, monkeypatch, capsys):
+    names_kinds(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    copper_and_ordered_alloy().write("halves.xyz")
+    assert map_file("halves.xyz", 9.0, None, "mine") == 0
+    assert set(PROTOTYPE) <= set(load_table(tmp_path / "halves.xyz.map.csv"))
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "by mine" in line]
+    assert "A_cF4_225_a" in line and "AB3_cP4_221_a_c" in line and "none 0.0%" in line
+
+
 def test_command_line_says_why_there_is_no_map(tmp_path, capsys):
     COPPER.write(tmp_path / "one.xyz")
     assert map_file(tmp_path / "one.xyz", None, None) == 1
     assert capsys.readouterr().err.startswith("error: ")
     assert map_file(tmp_path / "none.xyz", None, None) == 1
     assert "does not exist" in capsys.readouterr().err
+    assert map_file(tmp_path / "one.xyz", None, None, tmp_path / "nothing") == 1
+    assert "nothing is no network" in capsys.readouterr().err
 
 
 def test_command_line_writes_the_table_where_pieces_are_too_far_apart_for_a_picture(tmp_path, monkeypatch, capsys):

@@ -1,9 +1,11 @@
 import keras
 import numpy as np
 import pytest
+from ase.build import bulk
 
 from xtalsight import networks
 from xtalsight.networks import (
+    PLACES_SHAPE,
     SPECTRUM_SHAPE,
     compact_network,
     layer_table,
@@ -12,6 +14,7 @@ from xtalsight.networks import (
     train,
     training_operations,
 )
+from xtalsight.spectra import of_places, spectrum
 
 RNG = np.random.default_rng(0)
 LABELS = np.arange(28) % 7
@@ -34,9 +37,9 @@ def images():
 @pytest.fixture(scope="module")
 def spectra():
     """Power of three degrees a class, on every shell, and noise."""
-    spectra = RNG.uniform(0, 0.2, (len(LABELS), *SPECTRUM_SHAPE)).astype(np.float32)
-    for spectrum, label in zip(spectra, LABELS, strict=True):
-        spectrum[:, label : label + 3] += 3
+    spectra = RNG.uniform(0, 0.2, (len(LABELS), *PLACES_SHAPE)).astype(np.float32)
+    for own, label in zip(spectra, LABELS, strict=True):
+        own[:, label : label + 3] += 3
     return spectra
 
 
@@ -81,9 +84,23 @@ def test_compact_network_is_small():
 
 def test_spectrum_network_takes_spectra_and_names_the_classes_and_none():
     network = spectrum_network()
-    assert network.input_shape == (None, *SPECTRUM_SHAPE)
+    assert network.input_shape == (None, *PLACES_SHAPE)
     assert network.output_shape == (None, 8)
     assert spectrum_network(n_classes=7).output_shape == (None, 7)
+
+
+def test_spectrum_network_takes_what_the_spectra_of_an_atom_cloud_are():
+    spectra = spectrum(bulk("NaCl", "rocksalt", a=5.6).repeat(4))[None]
+    of_seven, of_both = spectrum_network(), spectrum_network(shape=SPECTRUM_SHAPE)
+    assert networks.predict(of_seven, of_places(spectra)).shape == (1, 8)
+    assert networks.predict(of_both, spectra).shape == (1, 8)
+
+
+def test_spectrum_network_of_places_and_kinds_has_the_layers_and_the_name_asked_for():
+    network = spectrum_network(n_classes=40, shape=SPECTRUM_SHAPE, units=(96, 64, 32), name="prototypes")
+    assert (network.input_shape, network.output_shape) == ((None, *SPECTRUM_SHAPE), (None, 40))
+    assert [layer.units for layer in network.layers if isinstance(layer, keras.layers.Dense)] == [96, 64, 32, 40]
+    assert network.name == "prototypes" and spectrum_network().name == "any_orientation"
 
 
 def test_spectrum_network_fits_with_the_others_into_the_package():
@@ -121,6 +138,14 @@ def test_training_learns_what_is_plain_to_see(images, tmp_path):
 
 def test_training_on_spectra_learns_what_is_plain_to_see(spectra, tmp_path):
     model, _ = trained(spectrum_network(), spectra, tmp_path, epochs=25)
+    assert (networks.predict(model, spectra).argmax(axis=1) == LABELS).mean() == 1
+
+
+def test_training_on_places_and_kinds_learns_what_the_kinds_alone_tell(tmp_path):
+    spectra = RNG.uniform(0, 0.2, (len(LABELS), *SPECTRUM_SHAPE)).astype(np.float32)
+    for (_, kinds), label in zip(spectra, LABELS, strict=True):
+        kinds[:, label : label + 3] += 3
+    model, _ = trained(spectrum_network(shape=SPECTRUM_SHAPE), spectra, tmp_path, epochs=25)
     assert (networks.predict(model, spectra).argmax(axis=1) == LABELS).mean() == 1
 
 
@@ -208,9 +233,13 @@ def test_cosine_decay_ends_at_rest(images, tmp_path):
         (np.zeros((4, 64, 64, 3)), np.zeros(5, int), "labels.shape"),
         (np.zeros((4, 64, 64, 3)), np.zeros((4, 7), int), "labels.shape"),
         (np.zeros((4, 64, 64, 3)), np.zeros(4), "integers"),
-        (np.zeros((4, SPECTRUM_SHAPE[1], SPECTRUM_SHAPE[0])), np.zeros(4, int), "for spectra"),
+        (np.zeros((4, *PLACES_SHAPE[::-1])), np.zeros(4, int), "for spectra"),
+        (np.zeros((4, *SPECTRUM_SHAPE[1:])), np.zeros(4, int), "for spectra"),  # not cut to the ring
+        (np.zeros((4, 3, *SPECTRUM_SHAPE[1:])), np.zeros(4, int), "for spectra"),
         (np.zeros(SPECTRUM_SHAPE), np.zeros(SPECTRUM_SHAPE[0], int), "for spectra"),
+        (np.zeros(PLACES_SHAPE), np.zeros(PLACES_SHAPE[0], int), "for spectra"),
         (np.zeros((4, *SPECTRUM_SHAPE)), np.zeros(3, int), "labels.shape"),
+        (np.zeros((4, *PLACES_SHAPE)), np.zeros(3, int), "labels.shape"),
     ],
 )
 def test_wrong_input(images, labels, message, tmp_path):

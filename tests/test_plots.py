@@ -9,6 +9,7 @@ import pytest
 from ase.build import bulk
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from xtalsight import plots
@@ -199,10 +200,73 @@ def test_darkest_of_a_spectrum_is_nothing_and_brightest_its_maximum(ax):
     assert ax.images[0].get_clim() == (0, 5)
 
 
-@pytest.mark.parametrize("shape", [(len(DEGREES), len(SHELLS)), (len(SHELLS),), (1, len(SHELLS), len(DEGREES))])
+@pytest.mark.parametrize("shape", [(len(DEGREES), len(SHELLS)), (len(SHELLS),), (2, len(SHELLS), len(DEGREES))])
 def test_spectrum_of_wrong_shape_is_named(shape, ax):
     with pytest.raises(ValueError, match=rf"\({', '.join(map(str, shape))},?\) must be"):
         plots.draw_spectrum(np.zeros(shape), ax)
+
+
+# Mistakes.
+
+
+@pytest.fixture
+def mistakes():
+    """Of 30 prototypes the last 20 are mistaken, each once for every prototype before it."""
+    counts = np.diag(np.full(30, 100))
+    for i in range(10, 30):
+        counts[i, :i] = 1
+    return counts, [f"A{i}B_prototype" for i in range(30)]
+
+
+@pytest.fixture
+def draw_mistakes():
+    figures = []
+    yield lambda *arguments, **more: figures.append(plots.draw_mistakes(*arguments, **more)) or figures[-1]
+    for figure in figures:
+        plt.close(figure)
+
+
+def test_of_few_prototypes_every_one_is_drawn(draw_mistakes):
+    figure = draw_mistakes(np.array([[3, 1], [0, 4]]), ["Cu3Au", "CuAu"])
+    assert isinstance(figure, Figure)
+    ax = figure.axes[0]
+    np.testing.assert_array_equal(ax.images[0].get_array(), [[0.75, 0.25], [0, 1]])
+    for labels in (ax.get_xticklabels(), ax.get_yticklabels()):
+        assert [label.get_text() for label in labels] == ["Cu3Au", "CuAu"]
+    assert {tuple(text.get_position()): text.get_text() for text in ax.texts} == {
+        (0, 0): "75",
+        (1, 0): "25",
+        (1, 1): "100",
+    }
+    assert ax.get_title() == "1 of 8 mistaken"
+    figure.canvas.draw()
+
+
+def test_of_many_prototypes_those_mistaken_most_are_drawn_in_their_order(mistakes, draw_mistakes):
+    counts, names = mistakes
+    wrong = counts - np.diag(np.diag(counts))
+    ax = draw_mistakes(counts, names).axes[0]
+    shown = [names.index(label.get_text()) for label in ax.get_yticklabels()]
+    assert len(shown) == 20 and shown == sorted(shown)
+    total = wrong.sum(axis=0) + wrong.sum(axis=1)
+    left_out = np.setdiff1d(np.arange(30), shown)
+    assert total[shown].min() >= total[left_out].max()
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(ax.images[0].get_array(), shares[np.ix_(shown, shown)])
+    assert ax.get_title() == f"{wrong.sum()} of {counts.sum()} mistaken, the 20 that are mistaken most"
+
+
+def test_as_many_prototypes_are_drawn_as_asked_for(mistakes, draw_mistakes):
+    ax = draw_mistakes(*mistakes, most=5).axes[0]
+    assert ax.images[0].get_array().shape == (5, 5)
+    assert "the 5 that are mistaken most" in ax.get_title()
+
+
+def test_a_prototype_without_a_structure_has_an_empty_row_and_a_long_name_is_cut(draw_mistakes):
+    ax = draw_mistakes(np.array([[2, 0], [0, 0]]), ["A" * 50, "B"]).axes[0]
+    np.testing.assert_array_equal(ax.images[0].get_array(), [[1, 0], [0, 0]])
+    label = ax.get_yticklabels()[0].get_text()
+    assert len(label) < 32 and label.endswith("…")
 
 
 # Maps.

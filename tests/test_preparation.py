@@ -192,6 +192,18 @@ def test_unknown_atomic_numbers_and_occupancies_are_no_obstacle():
     assert len(prepare(crystal).crystal) == 4
 
 
+@pytest.mark.parametrize("numbers", [[130, 200], [-1, 0], [0, 79]], ids=["heavier", "negative", "dummies"])
+def test_numbers_beyond_the_table_of_elements_become_small_ones(numbers):
+    crystal = gold_and_copper()
+    is_gold = crystal.symbols == "Au"
+    crystal.numbers = np.where(is_gold, *numbers)
+    prepared = prepare(crystal)
+    assert sorted(prepared.elements.numbers) == sorted(crystal.numbers), "as in the file"
+    for ball in prepared.balls:
+        expected = numbers if min(numbers) >= 0 and max(numbers) < 119 else np.argsort(np.argsort(numbers)) + 1
+        np.testing.assert_array_equal(ball.numbers, np.where(is_gold, *expected)[ball.arrays["place"]])
+
+
 def test_a_wire_is_repeated_along_its_axis():
     wire = bulk("Cu", cubic=True).repeat((4, 4, 1))
     wire.pbc = (False, False, True)
@@ -281,6 +293,89 @@ def test_distinct_places_keep_the_first_of_those_that_coincide():
 def test_thickness_of_a_plane_is_nothing():
     plane = np.column_stack([rng().random((50, 2)), np.zeros(50)])
     assert thickness(Rotation.random(rng=rng()).apply(plane)) == pytest.approx(0, abs=1e-9)
+
+
+# Kinds and places.
+
+
+def gold_and_copper():
+    """A cell of ordered Cu3Au (L1_2): each atom of gold has twelve neighbours, all copper."""
+    cell = bulk("Cu", cubic=True)
+    cell.symbols[0] = "Au"
+    return cell
+
+
+def periodic_along(cell, *axes):
+    cell.pbc = np.isin(range(3), axes)
+    return cell
+
+
+EVERY_STRUCTURE = pytest.mark.parametrize(
+    "atoms",
+    [
+        gold_and_copper(),
+        noisy(gold_and_copper().repeat((3, 4, 5))),
+        gold_and_copper().repeat(9),
+        periodic_along(gold_and_copper().repeat((2, 3, 4)), 0, 1),
+        periodic_along(gold_and_copper().repeat((2, 3, 2)), 2),
+        cut_cloud(gold_and_copper(), 300, "convex", rng()),
+        cut_cloud(gold_and_copper(), 4000, "sphere", rng()),
+    ],
+    ids=["cell", "noisy supercell", "large supercell", "slab", "wire", "small cloud", "large cloud"],
+)
+
+
+@EVERY_STRUCTURE
+def test_kinds_of_an_ordered_alloy_stay_at_their_places(atoms):
+    for ball in prepare(atoms).balls:
+        gold = ball.symbols == "Au"
+        assert set(ball.symbols) == {"Au", "Cu"} and gold.mean() == pytest.approx(1 / 4, abs=0.06)
+        distance, near = cKDTree(ball.positions).query(ball.positions[gold], k=13)
+        neighbours = near[:, 1:][distance[:, 1:] < 1.25 * np.median(distance[:, 1])]
+        assert len(neighbours) > 6 * gold.sum() and not gold[neighbours].any()
+
+
+@EVERY_STRUCTURE
+def test_atoms_of_a_ball_stand_where_the_places_that_they_repeat_do(atoms):
+    """They differ by a lattice vector, along the axes that are periodic, and by a shift of all."""
+    atoms = atoms.copy()
+    atoms.numbers = 20 + np.arange(len(atoms)) % 90  # tells places apart; none is light
+    prepared = prepare(atoms)
+    for ball in prepared.balls:
+        place = ball.arrays["place"]
+        np.testing.assert_array_equal(ball.numbers, atoms.numbers[place])
+        apart = ball.positions / prepared.scale - atoms.positions[place]
+        apart -= apart[0]
+        if atoms.pbc.any():
+            steps = np.linalg.lstsq(atoms.cell.array[atoms.pbc].T, apart.T)[0]
+            apart -= np.rint(steps).T @ atoms.cell.array[atoms.pbc]
+        np.testing.assert_allclose(apart, 0, atol=1e-6)
+
+
+def test_places_of_a_crystal_are_those_of_one_cell():
+    prepared = prepare(noisy(gold_and_copper().repeat(2)))
+    assert set(prepared.crystal.symbols) == {"Cu"}, "of one kind"
+    assert set(prepared.elements.symbols) == {"Cu", "Au"}
+    np.testing.assert_array_equal(prepared.crystal.positions, prepared.elements.positions)
+    for ball in prepared.balls:
+        np.testing.assert_array_equal(ball.numbers, prepared.elements.numbers[ball.arrays["place"]])
+
+
+def test_of_atoms_of_two_kinds_that_coincide_the_first_has_the_place():
+    crystal = bulk("Cu", cubic=True).repeat(3)
+    other = Atoms(np.full(len(crystal), 79), crystal.positions)
+    prepared = prepare(crystal + other)
+    assert set(prepared.elements.symbols) == {"Cu"}
+    for ball in prepared.balls:
+        assert set(ball.symbols) == {"Cu"} and ball.arrays["place"].max() < len(crystal)
+
+
+def test_of_a_cloud_in_pieces_the_kinds_of_the_largest_are_kept():
+    piece = cut_cloud(gold_and_copper(), 200, "sphere", rng())
+    dust = Atoms("W3", piece.positions[:3] + [100, 0, 0])
+    (ball,) = prepare(dust + piece).balls
+    np.testing.assert_array_equal(ball.numbers, piece.numbers)
+    np.testing.assert_array_equal(ball.arrays["place"], 3 + np.arange(200))
 
 
 @pytest.mark.parametrize(

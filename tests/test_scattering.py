@@ -128,27 +128,57 @@ def all_mirror_images(vectors):
 
 
 def fast_and_direct(positions, numbers, elements, rng, n_vectors=30):
+    """Both sums, of all atoms and of each element by itself: (2, orientation, vector, 2, 2, 2)."""
     vectors = directions(n_vectors, rng).astype(np.float32)
     groups = np.searchsorted(elements, numbers)
     by_element = atomic_form_factors(elements, vectors)
-    fast = mirrored_intensity(positions, mirrored_vectors(vectors, ORIENTATIONS), groups, by_element.astype(np.float32))
+    fast = np.stack(
+        mirrored_intensity(positions, mirrored_vectors(vectors, ORIENTATIONS), groups, by_element.astype(np.float32))
+    )
     images = all_mirror_images(vectors.astype(float)).reshape(-1, 3)
-    direct = np.abs(amplitude(positions, images, atomic_form_factors(elements, images)[groups])) ** 2
-    return fast, direct.reshape(fast.shape)
+    f = atomic_form_factors(elements, images)
+    whole = np.abs(amplitude(positions, images, f[groups])) ** 2
+    apart = sum(
+        np.abs(amplitude(positions[groups == g], images, f[groups[groups == g]])) ** 2 for g in range(len(elements))
+    )
+    return fast, np.reshape([whole, apart], fast.shape)
 
 
 @pytest.mark.parametrize("elements", [[26], [6, 26, 82]], ids=["one element", "three elements"])
 @pytest.mark.parametrize("n_atoms", [1, 2, 3, 30, _BLOCK - 1, _BLOCK, _BLOCK + 1, 2000])
 def test_fast_sum_is_within_float32_accuracy_of_the_amplitude(n_atoms, elements, rng):
     fast, direct = fast_and_direct(*cluster(n_atoms, elements, rng), elements, rng)
-    assert fast.shape == (len(ORIENTATIONS), 30, 2, 2, 2)
+    assert fast.shape == (2, len(ORIENTATIONS), 30, 2, 2, 2)
     assert fast.dtype == np.float32
-    np.testing.assert_allclose(fast, direct, rtol=0, atol=FLOAT32 * direct.max())
+    for one, expected in zip(fast, direct, strict=True):
+        np.testing.assert_allclose(one, expected, rtol=0, atol=FLOAT32 * expected.max())
 
 
 def test_an_element_without_atoms_adds_nothing(rng):
     fast, direct = fast_and_direct(*cluster(50, [26], rng), [6, 26, 82], rng)
     np.testing.assert_allclose(fast, direct, rtol=0, atol=FLOAT32 * direct.max())
+    np.testing.assert_array_equal(fast[0], fast[1])
+
+
+def test_elements_apart_are_the_sum_of_each_alone(rng):
+    positions, numbers = cluster(300, [6, 26, 82], rng)
+    vectors = directions(50, rng)
+    elements = np.array([6, 26, 82])
+    f, mirrored = atomic_form_factors(elements, vectors).astype(np.float32), mirrored_vectors(vectors, ORIENTATIONS)
+    _, apart = mirrored_intensity(positions, mirrored, np.searchsorted(elements, numbers), f)
+    alone = [
+        mirrored_intensity(positions[numbers == element], mirrored, np.zeros((numbers == element).sum(), int), f[[i]])
+        for i, element in enumerate(elements)
+    ]
+    np.testing.assert_allclose(apart, sum(whole for whole, _ in alone), rtol=0, atol=FLOAT32 * apart.max())
+
+
+def test_one_group_has_one_intensity(rng):
+    positions, _ = cluster(300, [26], rng)
+    vectors = directions(50, rng)
+    f = atomic_form_factors([26], vectors).astype(np.float32)
+    whole, apart = mirrored_intensity(positions, mirrored_vectors(vectors, ORIENTATIONS), np.zeros(300, int), f)
+    np.testing.assert_array_equal(whole, apart)
 
 
 @pytest.fixture
@@ -162,12 +192,21 @@ def arguments(rng):
 
 def test_translation_leaves_the_fast_sum(arguments):
     positions, *others = arguments
-    first, second = (mirrored_intensity(positions + shift, *others) for shift in ([0, 0, 0], [3.1, -0.7, 120.9]))
-    np.testing.assert_allclose(second, first, rtol=0, atol=FLOAT32 * first.max())
+    shifts = ([0, 0, 0], [3.1, -0.7, 120.9])
+    for first, second in zip(*(mirrored_intensity(positions + shift, *others) for shift in shifts), strict=True):
+        np.testing.assert_allclose(second, first, rtol=0, atol=FLOAT32 * first.max())
 
 
 def test_order_of_the_atoms_does_not_matter(arguments, rng):
     positions, vectors, groups, f = arguments
     order = rng.permutation(len(groups))
-    first, second = (mirrored_intensity(positions[i], vectors, groups[i], f) for i in (slice(None), order))
-    np.testing.assert_allclose(second, first, rtol=0, atol=FLOAT32 * first.max())
+    both = (mirrored_intensity(positions[i], vectors, groups[i], f) for i in (slice(None), order))
+    for first, second in zip(*both, strict=True):
+        np.testing.assert_allclose(second, first, rtol=0, atol=FLOAT32 * first.max())
+
+
+def test_order_of_the_groups_does_not_matter(arguments):
+    positions, vectors, groups, f = arguments
+    both = (mirrored_intensity(positions, vectors, g, rows) for g, rows in ((groups, f), (1 - groups, f[::-1].copy())))
+    for first, second in zip(*both, strict=True):
+        np.testing.assert_allclose(second, first, rtol=0, atol=FLOAT32 * first.max())

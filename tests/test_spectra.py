@@ -1,7 +1,10 @@
+from itertools import permutations
+
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from scipy.signal import find_peaks
 from scipy.spatial.distance import pdist
 from scipy.spatial.transform import Rotation
 from scipy.special import sph_harm_y
@@ -10,13 +13,15 @@ from xtalsight.clouds import cut_cloud
 from xtalsight.crystals import CLASSES, N_ATOMS, PROTOTYPES, make_recipes, primitive_cell
 from xtalsight.damage import remove_atoms
 from xtalsight.fingerprints import DiffractionGeometry, length_scale
-from xtalsight.scattering import amplitude, form_factor
+from xtalsight.scattering import amplitude
 from xtalsight.spectra import (
     DEGREES,
     LARGEST_RADIUS,
+    ON_RING,
     SHELLS,
     cloud_radius,
     harmonics,
+    of_places,
     power,
     resolution,
     spectrum,
@@ -27,6 +32,8 @@ TURN = 1e-2  # relative, of the norm: what a turn changes, the error of the quad
 FLOAT32 = 1e-5  # likewise
 NONE = 2e-3  # of the power of degree 4: a degree that symmetry forbids
 KINDS = ["bcc", "bct_in", "beta_sn", "diamond", "fcc", "hcp", "graphite", "sc"]
+COMPOUNDS = ["L1_2", "L1_0", "B2", "rocksalt", "perovskite"]
+STEP = SHELLS[1] - SHELLS[0]
 
 
 @pytest.fixture
@@ -49,7 +56,26 @@ def turned(atoms, turn):
 
 
 def change(first, second):
-    return np.linalg.norm(second - first) / np.linalg.norm(first)
+    """Relative, of the norm: of the places or of the kinds, whichever is larger."""
+    return max(np.linalg.norm(b - a) / np.linalg.norm(a) for a, b in zip(first, second, strict=True))
+
+
+def ordered(name, n_atoms=N_ATOMS, shape="sphere"):
+    """A cloud of an ordered compound; those of the alloys Cu3Au (L1_2) and CuAu (L1_0) have the same places."""
+    if name in ("L1_2", "L1_0"):
+        cell = bulk("Cu", cubic=True)
+        cell.symbols[cell.positions[:, : 3 if name == "L1_2" else 1].sum(axis=1) == 0] = "Au"
+    elif name == "perovskite":
+        corner, middle, *faces = (0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)
+        cell = Atoms("CaTiO3", scaled_positions=[corner, middle, *faces], cell=[3.9] * 3, pbc=True)
+    else:
+        cell = bulk("CsCl", "cesiumchloride", a=4.1) if name == "B2" else bulk("NaCl", "rocksalt", a=5.6)
+    return cut_cloud(cell, n_atoms, shape, np.random.default_rng([SEED, n_atoms]))
+
+
+def shuffled(atoms, number=0):
+    """The same places and as many atoms of each kind, without order."""
+    return Atoms(np.random.default_rng([SEED, number]).permutation(atoms.numbers), atoms.positions)
 
 
 def compound(rng):
@@ -60,6 +86,46 @@ def compound(rng):
 
 
 # What does not matter.
+
+
+@pytest.mark.parametrize("n_atoms", [64, 256, 512])
+@pytest.mark.parametrize("shape", ["sphere", "convex"])
+@pytest.mark.parametrize("name", COMPOUNDS)
+def test_a_turn_leaves_both_spectra_of_a_compound(name, shape, n_atoms, rng):
+    atoms = ordered(name, n_atoms, shape)
+    for one in (atoms, shuffled(atoms)):
+        assert change(spectrum(one), spectrum(turned(one, Rotation.random(rng=rng)))) < TURN
+
+
+@pytest.mark.parametrize("name", COMPOUNDS)
+def test_to_exchange_kinds_leaves_both_spectra(name):
+    atoms = ordered(name)
+    before = spectrum(atoms)
+    kinds, kind = np.unique(atoms.numbers, return_inverse=True)
+    for numbers in (*permutations(kinds), (0, 92, 300)):  # what stands for a kind need not be an element
+        atoms.numbers = np.array(numbers)[kind]
+        assert change(before, spectrum(atoms)) < FLOAT32
+
+
+@pytest.mark.parametrize("name", COMPOUNDS)
+def test_translation_scale_and_order_of_the_atoms_leave_both_spectra_of_a_compound(name, rng):
+    atoms = ordered(name)
+    mixed = atoms[rng.permutation(len(atoms))]
+    assert (
+        change(spectrum(atoms), spectrum(Atoms(mixed.numbers, 3.1 * mixed.positions + [37.1, -5.3, 210.7]))) < FLOAT32
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_where_there_is_one_kind_both_spectra_are_equal(kind):
+    np.testing.assert_array_equal(*spectrum(cloud(kind)))
+
+
+@pytest.mark.parametrize("name", COMPOUNDS)
+def test_places_do_not_depend_on_the_kinds_at_them(name):
+    atoms = ordered(name)
+    places, _ = spectrum(atoms)
+    assert change([places] * 2, spectrum(Atoms(np.full(len(atoms), 29), atoms.positions))) < FLOAT32
 
 
 @pytest.mark.parametrize("vacancies", [0, 0.25])
@@ -151,8 +217,83 @@ def test_classes_differ_by_more_than_turns():
 
 def test_shells_that_turn_against_each_other_are_not_told_from_those_that_do_not():
     coefficients = harmonics(cloud("fcc"))
-    coefficients[::2] *= np.exp(0.7j * np.arange(coefficients.shape[-1]))  # every second shell by 0.7 about z
+    coefficients[:, ::2] *= np.exp(0.7j * np.arange(coefficients.shape[-1]))  # every second shell by 0.7 about z
     assert change(spectrum(cloud("fcc")), power(coefficients)) < FLOAT32
+
+
+# Order of the kinds.
+
+
+def peaks(powder):
+    return SHELLS[find_peaks(powder, prominence=0.3)[0]]
+
+
+@pytest.mark.parametrize(
+    "name, ratios",
+    [
+        ("L1_2", [1 / 3, 2 / 3]),  # (100), (110); of fcc (111)
+        ("L1_0", [1 / 3, 2 / 3]),  # (001), (110); likewise
+        ("B2", [1 / 2]),  # (100); of bcc (110)
+        ("rocksalt", [3 / 4]),  # (111); (200) of all places
+    ],
+)
+def test_ordered_kinds_have_peaks_below_the_first_of_the_places(name, ratios):
+    """Squared lengths relative to the first peak of the places, which is at sqrt(3/2)."""
+    places, kinds = spectrum(ordered(name))[..., 0]
+    first = np.sqrt(3 / 2)
+    assert peaks(places)[0] == pytest.approx(first, abs=STEP)
+    below = [s for s in peaks(kinds) if s < first - STEP]
+    np.testing.assert_allclose(below, first * np.sqrt(ratios), atol=STEP)
+
+
+@pytest.mark.parametrize("name", ["L1_2", "L1_0", "B2", "rocksalt"])
+def test_kinds_without_order_have_no_peak_but_those_of_the_places(name):
+    for number in range(5):
+        places, kinds = spectrum(shuffled(ordered(name), number))[..., 0]
+        assert peaks(kinds)[0] == peaks(places)[0] == pytest.approx(np.sqrt(3 / 2), abs=STEP)
+
+
+@pytest.mark.parametrize("name", ["L1_2", "L1_0", "perovskite"])
+def test_kinds_without_order_scatter_as_laue_says(name):
+    """S_2 = q S_1 + (1 - q) on average, q the sum of the squared shares; the mean of the harmonics, too."""
+    atoms = ordered(name)
+    coefficients = np.array([harmonics(shuffled(atoms, number)) for number in range(24)])
+    q = ((np.unique(atoms.numbers, return_counts=True)[1] / len(atoms)) ** 2).sum()
+    expected = q * coefficients[0, 0]
+    expected[:, 0, 0] += (1 - q) * np.sqrt(4 * np.pi)
+    mean = coefficients[:, 1].mean(axis=0)
+    np.testing.assert_allclose(mean[:, 0, 0], expected[:, 0, 0], atol=0.05 * np.sqrt(4 * np.pi))
+    assert change([expected], [mean]) < 0.05
+    assert change([coefficients[0, 0]], [mean]) > 0.3
+
+
+@pytest.mark.parametrize("name", ["L1_2", "L1_0"])
+def test_an_alloy_without_order_differs_from_an_ordered_one_and_hardly_from_another(name):
+    _, kinds = spectrum(ordered(name))
+    without = [spectrum(shuffled(ordered(name), number))[1] for number in range(6)]
+    among = max(change([one], [other]) for one, other in permutations(without, 2))
+    assert min(change([one], [kinds]) for one in without) > 5 * among
+
+
+def test_places_of_an_alloy_are_the_same_however_it_is_ordered():
+    clouds = [ordered("L1_2"), ordered("L1_0"), shuffled(ordered("L1_2")), shuffled(ordered("L1_0"))]
+    (first, *others), kinds = np.swapaxes([spectrum(atoms) for atoms in clouds], 0, 1)
+    assert all(change([first], [other]) < FLOAT32 for other in others)
+    assert change([kinds[0]], [kinds[1]]) > 0.3
+
+
+def test_order_of_the_kinds_can_be_tetragonal_on_places_that_are_cubic():
+    for name, lowest, highest in (("L1_2", 0, 0.1), ("L1_0", 1, 10)):
+        places, kinds = spectrum(ordered(name))
+        assert places[:, 1].max() < 0.1
+        assert lowest <= kinds[:, 1].max() < highest
+
+
+def test_atoms_each_of_a_kind_of_its_own_scatter_1():
+    atoms = cloud("fcc", 64)
+    atoms.numbers = np.arange(len(atoms))
+    _, kinds = spectrum(atoms)
+    np.testing.assert_allclose(kinds, np.where(DEGREES == 0, 1, 0) + np.zeros_like(kinds), atol=1e-4)
 
 
 # What it is.
@@ -160,18 +301,20 @@ def test_shells_that_turn_against_each_other_are_not_told_from_those_that_do_not
 
 def test_shape_and_dtype():
     coefficients = harmonics(cloud("sc"))
-    assert (coefficients.shape, coefficients.dtype) == ((len(SHELLS), len(DEGREES), DEGREES[-1] + 1), np.complex64)
-    assert (spectrum(cloud("sc")).shape, spectrum(cloud("sc")).dtype) == ((len(SHELLS), len(DEGREES)), np.float32)
+    shape = (2, len(SHELLS), len(DEGREES))
+    assert (coefficients.shape, coefficients.dtype) == ((*shape, DEGREES[-1] + 1), np.complex64)
+    assert (spectrum(cloud("sc")).shape, spectrum(cloud("sc")).dtype) == (shape, np.float32)
 
 
 def test_degree_0_is_debyes_powder_pattern(rng):
-    """Mean over directions: sum over pairs of f_i f_j sin(2 pi s r_ij) / (2 pi s r_ij)."""
+    """Mean over directions: sum over pairs of sin(2 pi s r_ij) / (2 pi s r_ij), of all atoms or of those of one kind."""
     atoms, positions = compound(rng)
-    f = np.array([form_factor(number, SHELLS) for number in atoms.numbers])  # (atom, shell)
     i, j = np.triu_indices(len(atoms), 1)
-    pairs = f[i] * f[j] * np.sinc(2 * SHELLS * pdist(positions)[:, None])
-    powder = 1 + 2 * pairs.sum(axis=0) / (f**2).sum(axis=0)
-    np.testing.assert_allclose(spectrum(atoms)[:, 0], powder, atol=TURN * powder.max())
+    pairs = np.sinc(2 * SHELLS * pdist(positions)[:, None])
+    same_kind = atoms.numbers[i] == atoms.numbers[j]
+    for found, counted in zip(spectrum(atoms), (np.ones(len(i)), same_kind), strict=True):
+        powder = 1 + 2 * counted @ pairs / len(atoms)
+        np.testing.assert_allclose(found[:, 0], powder, atol=TURN * powder.max())
 
 
 @pytest.mark.parametrize("shell", [0, 7, len(SHELLS) - 1])
@@ -182,15 +325,17 @@ def test_coefficients_are_integrals_of_the_intensity(shell, rng):
     cosine, weights = np.polynomial.legendre.leggauss(n // 2)
     theta, phi = np.meshgrid(np.arccos(cosine), 2 * np.pi * np.arange(n) / n, indexing="ij")
     directions = np.stack([np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)], axis=-1)
-    f = np.array([form_factor(number, SHELLS[shell]) for number in atoms.numbers])[:, None]
-    waves = amplitude(positions, SHELLS[shell] * directions.reshape(-1, 3), f)
-    intensity = np.abs(waves.reshape(theta.shape)) ** 2 / (f**2).sum()
-    measure = intensity * weights[:, None] * 2 * np.pi / n
-    expected = np.zeros((len(DEGREES), DEGREES[-1] + 1), complex)
+    vectors = SHELLS[shell] * directions.reshape(-1, 3)
+    whole, *apart = (
+        np.abs(amplitude(positions[some], vectors, np.ones((some.sum(), 1)))) ** 2 / len(atoms)
+        for some in (atoms.numbers > 0, atoms.symbols == "Na", atoms.symbols == "Cl")
+    )
+    measure = np.reshape([whole, sum(apart)], (2, *theta.shape)) * weights[:, None] * 2 * np.pi / n
+    expected = np.zeros((2, len(DEGREES), DEGREES[-1] + 1), complex)
     for i, degree in enumerate(DEGREES):
         for order in range(degree + 1):
-            expected[i, order] = (measure * sph_harm_y(degree, order, theta, phi).conj()).sum()
-    assert change(expected, harmonics(atoms)[shell]) < TURN
+            expected[:, i, order] = (measure * sph_harm_y(degree, order, theta, phi).conj()).sum(axis=(1, 2))
+    assert change(expected, harmonics(atoms)[:, shell]) < TURN
 
 
 def test_a_turn_about_z_turns_the_phases_of_the_orders(rng):
@@ -214,27 +359,34 @@ def test_a_ball_with_the_symmetry_of_the_cube_has_no_degree_2(kind):
     middle = block.positions[np.linalg.norm(block.positions - block.positions.mean(axis=0), axis=1).argmin()]
     distance = np.linalg.norm(block.positions - middle, axis=1)
     ball = block[distance < np.sort(distance)[N_ATOMS] - 1e-3]  # whole shells of neighbours
-    values = spectrum(Atoms(ball.numbers, ball.positions))
+    values, _ = spectrum(Atoms(ball.numbers, ball.positions))
     brightest = values[values[:, 0].argmax()]
     assert brightest[1] < NONE * brightest[2]
 
 
 @pytest.mark.parametrize("kind", ["bcc", "diamond", "fcc", "sc"])
 def test_cubic_crystals_cut_anyhow_have_hardly_any_degree_2(kind):
-    values = spectrum(cloud(kind))
+    values, _ = spectrum(cloud(kind))
     brightest = values[values[:, 0].argmax()]
     assert brightest[1] < 0.1 * brightest[2]
 
 
 @pytest.mark.parametrize("kind", ["beta_sn", "graphite", "hcp"])
 def test_tetragonal_and_hexagonal_crystals_have_degree_2(kind):
-    assert spectrum(cloud(kind))[:, 1].max() > 1
+    assert spectrum(cloud(kind))[0, :, 1].max() > 1
 
 
 def test_atoms_without_order_scatter_1_on_average(rng):
     points = rng.normal(size=(500, 3))
     points *= 15 * rng.random((500, 1)) ** (1 / 3) / np.linalg.norm(points, axis=1, keepdims=True)
-    np.testing.assert_allclose(spectrum(Atoms("Cu500", points))[:, 0], 1, atol=0.1)
+    for kinds in (np.full(500, 29), rng.choice([29, 79], 500), rng.choice([8, 22, 38], 500)):
+        np.testing.assert_allclose(spectrum(Atoms(kinds, points))[..., 0], 1, atol=0.1)
+
+
+def test_the_network_of_the_seven_classes_sees_the_places_on_the_ring(rng):
+    spectra = rng.random((4, 2, len(SHELLS), len(DEGREES)))
+    np.testing.assert_array_equal(of_places(spectra), spectra[:, 0, -len(SHELLS[ON_RING]) :])
+    np.testing.assert_array_equal(of_places(spectra[2]), of_places(spectra)[2])
 
 
 # How fine it is.
@@ -248,8 +400,16 @@ def test_resolution_grows_with_the_cloud():
 def test_shells_cover_the_ring_of_the_fingerprint_at_a_quarter_of_one_over_the_radius():
     geometry = DiffractionGeometry()
     on_ring = np.linalg.norm(geometry.scattering_vectors[geometry.ring], axis=-1)
-    assert (SHELLS[0], SHELLS[-1]) == (on_ring.min(), on_ring.max())
+    assert (SHELLS[ON_RING][0], SHELLS[ON_RING][-1]) == (on_ring.min(), on_ring.max())
     np.testing.assert_allclose(np.diff(SHELLS), 1 / (4 * cloud_radius(N_ATOMS)), rtol=0.05)
+
+
+def test_shells_begin_where_the_forward_peak_of_the_cloud_ends():
+    """The second zero of a ball's is at 1.23 / R. Beyond, metals scatter less than atoms without order do."""
+    end = 4 / (3 * cloud_radius(N_ATOMS))
+    assert end <= SHELLS[0] < end + STEP < SHELLS[ON_RING][0]
+    for kind in ("bcc", "fcc", "hcp", "sc"):
+        assert spectrum(cloud(kind))[0, SHELLS < SHELLS[ON_RING][0], 0].max() < 1
 
 
 def test_degrees_are_even():
@@ -285,9 +445,8 @@ WITH_NAN.positions[5, 1] = np.nan
         (WITH_NAN, "finite numbers"),
         (two_far_apart(2.2 * LARGEST_RADIUS), "cut a piece out of it"),
         (two_far_apart(1e7), "extends over"),
-        (Atoms("X20", np.random.default_rng(0).uniform(0, 8, (20, 3))), "no form factor"),
     ],
-    ids=["none", "one", "coincident", "no neighbours", "NaN", "far apart", "very far apart", "dummy"],
+    ids=["none", "one", "coincident", "no neighbours", "NaN", "far apart", "very far apart"],
 )
 def test_what_has_no_spectrum_gets_one_sentence(atoms, reason):
     with pytest.raises(ValueError, match=reason) as error:

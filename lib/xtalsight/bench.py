@@ -3,8 +3,10 @@
 import time
 
 import numpy as np
+from ase.build import bulk
 
-from xtalsight import fingerprints, networks
+from xtalsight import fingerprints, networks, scattering, spectra
+from xtalsight.clouds import cut_cloud
 from xtalsight.crystals import build_crystal, make_recipes
 
 THREADS = 2
@@ -36,6 +38,24 @@ def bench_fingerprint():
     print(f"  length scale, set-up  {1e3 * set_up:8.2f} ms    {set_up / fast:.2f} of it (goal: below 1)")
 
 
+def bench_spectrum():
+    dice = np.random.default_rng(0)
+    copper = cut_cloud(bulk("Cu"), 256, "sphere", dice)
+    alloy = copper.copy()
+    alloy.numbers = dice.permutation(np.repeat([29, 79], 128))
+    one, two = (seconds(lambda atoms=atoms: spectra.spectrum(atoms), 100) for atoms in (copper, alloy))
+    # The plain sum over the same directions, eight times those that mirror images are made from.
+    positions, radius = spectra._scaled_positions(copper)
+    share = spectra._SHARE_OF_DEGREES
+    grid = spectra._grid(spectra._RADIUS_STEP * float(np.ceil(radius / spectra._RADIUS_STEP)), share)
+    vectors = np.tile(grid.vectors.components.T, (8, 1))
+    direct = seconds(lambda: scattering.amplitude(positions, vectors, np.ones((len(copper), 1))), 3)
+    print(f"\nspectra of {len(copper)} atoms, one core")
+    print(f"  float64 sum in NumPy  {1e3 * direct:8.2f} ms")
+    print(f"  one kind              {1e3 * one:8.2f} ms    {direct / one:.0f} times as fast")
+    print(f"  places and two kinds  {1e3 * two:8.2f} ms    {two / one:.2f} times one kind (goal: below 2)")
+
+
 def bench_training():
     networks.make_reproducible(0, THREADS)
     model = networks.table_1_network()
@@ -56,4 +76,5 @@ def bench_training():
 
 if __name__ == "__main__":
     bench_fingerprint()
+    bench_spectrum()
     bench_training()

@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import spglib
 from ase import Atoms
 from scipy.stats import binomtest
 
 from xtalsight.crystals import CLASS_OF_SPACE_GROUP, CLASSES, space_group, standard_supercell
 from xtalsight.fingerprints import DiffractionGeometry, fingerprint, length_scale
-from xtalsight.preparation import SMALLEST, Prepared, prepare, thickness
+from xtalsight.preparation import SMALLEST, SPACING, Prepared, prepare, thickness
 from xtalsight.reading import read_structures
-from xtalsight.spectra import spectrum
+from xtalsight.spectra import of_places, spectrum
 from xtalsight.store import load_json
 
 __all__ = ["classify", "read_structures"]
@@ -33,6 +34,9 @@ _THINNEST = 0.7  # spread (standard deviation) of the positions along the shorte
 _HEAVIEST = 94  # atomic number; there are no form factors for much heavier elements, and 0 is a dummy atom
 _AGREEING = 0.75  # least share of the places that have to name the class of the whole
 _NO_PEAKS = 1.6  # of the directions' root mean square over the mean, on any sphere: speckle has one
+_FEWEST = 16  # atoms of a primitive cell whose kinds can be without order
+_SHUFFLES = 16  # of the kinds, with which those of a structure are compared
+_SIGNIFICANT = 5.0  # standard deviations of these
 _DOUBT = 0.9  # two classes that have this probability together, none of them enough, are both named
 
 
@@ -168,7 +172,8 @@ def share(hits: np.ndarray) -> tuple[float, float, float]:
 
 
 def spectra_of(prepared: Prepared) -> np.ndarray:
-    """Compute the `xtalsight.spectra.spectrum` of each ball of a prepared structure: (n_balls, n_shells, n_degrees)."""
+    """Compute the `xtalsight.spectra.spectrum` of each ball of a prepared structure: (n_balls, 2, n_shells,
+    n_degrees)."""
     return np.array([spectrum(ball) for ball in prepared.balls])
 
 
@@ -182,7 +187,8 @@ def judge(network, thresholds: np.ndarray, spectra: list[np.ndarray]) -> tuple[n
         For spectra, with or without the output "none of the seven".
     thresholds : ndarray, shape (7,)
         Of its verdict.
-    spectra : list of ndarray, each (n_balls, n_shells, n_degrees)
+    spectra : list of ndarray, each (n_balls, 2, n_shells, n_degrees)
+        Their places count.
 
     Returns
     -------
@@ -195,7 +201,7 @@ def judge(network, thresholds: np.ndarray, spectra: list[np.ndarray]) -> tuple[n
     """
     from xtalsight.networks import predict
 
-    by_ball = predict(network, np.concatenate(spectra))
+    by_ball = predict(network, of_places(np.concatenate(spectra)))
     by_structure = np.split(by_ball, np.cumsum([len(balls) for balls in spectra])[:-1])
     probabilities = np.array([together(balls) for balls in by_structure])
     best = probabilities[:, : len(CLASSES)].argmax(axis=1)
@@ -204,40 +210,48 @@ def judge(network, thresholds: np.ndarray, spectra: list[np.ndarray]) -> tuple[n
 
 
 def together(probabilities: np.ndarray) -> np.ndarray:
-    """Return the probabilities, (8,), that places of one structure give together: the normalised geometric mean of
-    (n, 8)."""
+    """Return the probabilities, (n_classes,), that places of one structure give together: the normalised geometric mean
+    of (n, n_classes)."""
     logarithm = np.log(np.clip(probabilities, 1e-9, 1)).mean(axis=0)
     weights = np.exp(logarithm - logarithm.max())
     return weights / weights.sum()
 
 
-def classify(atoms: Atoms) -> dict:
-    """Name the class of a structure, or refuse and say why.
+def classify(atoms: Atoms, network=None) -> dict:
+    """Name the prototype of a structure, and the class of the seven, or refuse and say why.
 
     The structure is judged by the spectra of one or more balls of atoms (`xtalsight.preparation.prepare`), which no
-    rotation changes.
+    rotation changes: of their places for the class, of places and kinds for the prototype.
+
+    Parameters
+    ----------
+    atoms : Atoms
+    network : path, optional
+        Folder of a network that ``xtalsight learn`` made; without it that of the free prototypes of AFLOW's library.
 
     Returns
     -------
     dict
-        ``class`` (the most probable of the seven), ``probability``, ``probabilities`` (by class, and of "none"; of
-        several places together, see `together`), ``verdict`` ("one of the seven", or "none of the seven" where the
-        answer is refused), ``reason`` (of a refusal, else None), ``places`` (number of places by what each says
-        alone), ``spacegroup`` and ``tolerance`` (by spglib and its tolerance in angstrom, None if not determined),
-        ``standard`` (class and probability by the compact network in the standard orientation, for comparison; None
-        where spglib finds no cell of a class), ``n_atoms`` (of what was judged), ``notes``.
+        ``prototype``: the most probable prototype as in `PrototypeAnswer`, a dictionary. ``class`` (the most probable
+        of the seven, of the places alone), ``probability``, ``probabilities`` (by class, and of "none"; of several
+        balls together, see `together`), ``verdict`` ("one of the seven"; or "none of the seven" where the answer is
+        refused, or the kinds of a compound are ordered), ``reason`` (of the latter, else None), ``kinds`` ("one",
+        "ordered" or "without order"), ``places`` (number of balls by what each says alone), ``spacegroup`` and
+        ``tolerance`` (by spglib and its tolerance in angstrom, None if not determined), ``standard`` (class and
+        probability by the compact network in the standard orientation, for comparison; None where spglib finds no
+        cell of a class), ``n_atoms`` (of what was judged), ``notes``.
 
     Raises
     ------
     ValueError
-        As `xtalsight.preparation.prepare`, or the structure can have no spectra.
+        As `xtalsight.preparation.prepare`, the structure can have no spectra, or there is no such network.
     """
     prepared = prepare(atoms)
     from xtalsight.networks import predict  # not above: TensorFlow takes seconds
 
-    network, card = load_network("any_orientation")
+    seven, card = load_network("any_orientation")
     spectra = spectra_of(prepared)
-    by_place = predict(network, spectra)
+    by_place = predict(seven, of_places(spectra))
     probabilities = together(by_place)
     best = int(probabilities[: len(CLASSES)].argmax())
     alone = np.where(is_refused(by_place, card["thresholds"]), len(CLASSES), by_place[:, : len(CLASSES)].argmax(axis=1))
@@ -246,7 +260,9 @@ def classify(atoms: Atoms) -> dict:
     group, tolerance = _symmetry(prepared)
     scale = length_scale(prepared.balls[0], "powder")
     is_thin = thickness(prepared.balls[0].positions) < _THINNEST * scale
-    reason = _reason(len(prepared.balls[0]), is_thin, spectra, by_place, probabilities, card, group)
+    reason = _reason(len(prepared.balls[0]), is_thin, of_places(spectra), by_place, probabilities, card, group)
+    is_too_small = is_thin or len(prepared.balls[0]) < SMALLEST
+    kinds, prototype, reason = _prototype(prepared, spectra, CLASSES[best], reason, is_too_small, network)
     notes = [*prepared.notes, f"length scale {scale / prepared.scale:.3g} Å"]
     if len(alone) > 1:
         notes.append("places by themselves: " + ", ".join(f"{name} {n}" for name, n in places.items()))
@@ -256,6 +272,8 @@ def classify(atoms: Atoms) -> dict:
         "probabilities": {name: float(p) for name, p in zip(names, probabilities, strict=True)},
         "verdict": "none of the seven" if reason else "one of the seven",
         "reason": reason,
+        "prototype": prototype._asdict(),
+        "kinds": kinds,
         "places": places,
         "spacegroup": group,
         "tolerance": tolerance,
@@ -263,6 +281,160 @@ def classify(atoms: Atoms) -> dict:
         "n_atoms": len(prepared.balls[0]),
         "notes": notes,
     }
+
+
+class PrototypeAnswer(NamedTuple):
+    """What is said of the prototype of a structure."""
+
+    name: str
+    """The most probable: AFLOW's label, or the file or folder that it was learned from; of several that cannot be told
+    apart, joined by "or"."""
+    title: str
+    """What it is called: mineral, Strukturbericht, formula; else the name."""
+    probability: float
+    verdict: str
+    """"accepted" or "refused"."""
+    reason: str | None
+    """Of a refusal."""
+    next: str
+    """Title of the next candidate."""
+    next_probability: float
+
+
+def _prototype(prepared, spectra, class_of_places, refused, is_too_small, folder):
+    """What the kinds are, the prototype, and why the class is none of the seven (None: it is one).
+
+    `refused` is why the class of the places is refused, or None; `is_too_small` whether that is for too few atoms or
+    too thin a piece.
+    """
+    network, card = load_prototypes(folder)
+    several = len(np.unique(prepared.balls[0].numbers)) > 1
+    kinds = ("ordered" if are_ordered(prepared) else "without order") if several else "one"
+    if kinds == "without order":  # an alloy: what counts is the places, as if all atoms were of one kind
+        spectra = np.repeat(spectra[:, :1], 2, axis=1)
+        prepared.notes.append("kinds without order: an alloy; the answer is the lattice of its places")
+    answer, its_kinds, its_class = _name_prototype(predict_groups(network, card, spectra), card)
+    accepted, why = answer.verdict == "accepted", None
+    if is_too_small:
+        why = refused
+    elif accepted and (max(its_kinds) == 1 if kinds == "ordered" else 1 not in its_kinds):
+        why = f"{answer.title} has {'one kind' if max(its_kinds) == 1 else 'several kinds'} of atoms"
+    elif accepted and kinds != "ordered" and its_class and (refused or its_class != class_of_places):
+        why = f"the places are {'none of the seven' if refused else class_of_places}, which this prototype is not"
+    if why:
+        answer, accepted = answer._replace(verdict="refused", reason=why), False
+    if kinds != "ordered":
+        return kinds, answer, refused
+    alone = f"the places of its atoms alone are {class_of_places if refused is None else 'none of the seven'}"
+    if accepted:
+        return kinds, answer, f"a compound: {answer.title}; {alone}"
+    return kinds, answer, refused or f"an ordered compound, {answer.reason}; {alone}"
+
+
+def _name_prototype(by_ball, card):
+    """The answer by probabilities (n_balls, n_groups + 1), its numbers of kinds, and its class of the seven, if any."""
+    probabilities = together(by_ball)[:-1]
+    first, second = np.resize(np.argsort(-probabilities), 2)
+    group, following = card["groups"][first], card["groups"][second]
+    reason = None
+    if probabilities[first] < card["threshold"]:
+        reason = f"none of the {len(card['groups'])} prototypes of this network"
+    elif np.mean(by_ball[:, :-1].argmax(axis=1) == first) < _AGREEING:
+        reason = "more than one crystal: its balls are of different prototypes; use map"
+    answer = PrototypeAnswer(
+        group["name"], group["title"], float(probabilities[first]), "refused" if reason else "accepted", reason,
+        following["title"], float(probabilities[second])
+    )  # fmt: skip
+    return answer, group["kinds"], group["class"]
+
+
+def predict_groups(network, card: dict, spectra: np.ndarray) -> np.ndarray:
+    """Return the probabilities of the groups of a network for prototypes, the last of none of them, (n, n_groups + 1), for
+    spectra (n, 2, n_shells, n_degrees)."""
+    from xtalsight.networks import predict
+
+    return by_group(predict(network, spectra), np.array(card["group_of_output"]))
+
+
+def by_group(probabilities: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Add up the probabilities of prototypes (m, n + 1), the last of none of them, by group: (m, n_groups + 1)."""
+    columns = np.r_[groups, groups.max() + 1]
+    return probabilities @ np.eye(groups.max() + 2, dtype=probabilities.dtype)[columns]
+
+
+def are_ordered(prepared: Prepared) -> bool:
+    """Whether the kinds of a structure's atoms have an order on their places.
+
+    A primitive cell of fewer than `_FEWEST` atoms repeats: its kinds are ordered. Else the kinds are shuffled among the
+    places, of the primitive cell or cloud, `_SHUFFLES` times; order shows as peaks, by the mean square of S_2 over all
+    spheres (`xtalsight.spectra.harmonics`), which is then more than `_SIGNIFICANT` standard deviations above that of
+    the shuffled.
+    """
+    ball, crystal = prepared.balls[0].copy(), prepared.elements
+    place = ball.arrays["place"]
+    if crystal is not None and len(crystal) <= _MOST_FOR_SYMMETRY:
+        cell = (crystal.cell.array, crystal.get_scaled_positions(), crystal.numbers)
+        try:
+            to_primitive = spglib.get_symmetry_dataset(
+                cell, symprec=0.01 * SPACING / prepared.scale
+            ).mapping_to_primitive
+        except (AttributeError, spglib.SpglibError):  # it finds none
+            to_primitive = np.arange(len(crystal))
+        place = to_primitive[place]
+        if to_primitive.max() + 1 < _FEWEST:
+            return True
+    _, first, of_place = np.unique(place, return_index=True, return_inverse=True)
+    kinds = ball.numbers[first]
+    rng = np.random.default_rng(0)
+
+    def peaks(numbers):
+        ball.numbers[:] = numbers
+        return float((spectrum(ball)[1].astype(float) ** 2).sum())
+
+    measured = peaks(kinds[of_place])
+    shuffled = [peaks(rng.permutation(kinds)[of_place]) for _ in range(_SHUFFLES)]
+    return bool(measured > np.mean(shuffled) + _SIGNIFICANT * np.std(shuffled))
+
+
+def load_prototypes(folder=None):
+    """Load a network for prototypes and its card.
+
+    Parameters
+    ----------
+    folder : path, optional
+        As ``xtalsight learn`` made it; without it, the network that travels with the package.
+
+    Returns
+    -------
+    network : keras.Model
+        Its output has a column for each prototype and one for none of them; `predict_groups` adds up what cannot be told
+        apart.
+    card : dict
+
+    Raises
+    ------
+    ValueError
+        There is none.
+    """
+    network, card = prototype_files(folder)
+    return _load_prototypes(network, card, card.stat().st_mtime_ns)
+
+
+def prototype_files(folder=None) -> tuple[Path, Path]:
+    """Return where network and card of `load_prototypes` are; a ValueError if there is none."""
+    if folder is None:
+        return WEIGHTS / "prototypes.keras", WEIGHTS / "prototypes.json"
+    network, card = Path(folder, "network.keras"), Path(folder, "card.json")
+    if not (network.exists() and card.exists()):
+        raise ValueError(f"{folder} is no network: name a folder that `xtalsight learn` has written")
+    return network, card
+
+
+@cache
+def _load_prototypes(network, card, changed):
+    from xtalsight import networks
+
+    return networks.load(network), load_json(card)
 
 
 def _reason(n_atoms, is_thin, spectra, by_place, probabilities, card, group):

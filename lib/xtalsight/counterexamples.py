@@ -55,7 +55,8 @@ out; the places alone, those of fluorite, have the group 225)."""
 # Groups of the prototypes above and of the crystals of `ase.collections.dcdft` outside the classes: kept for the test.
 _TEST_GROUPS = {group for group, _, _ in OTHER_PROTOTYPES.values()} | {12, 15, 64, 152, 205}
 _GROUPS = [group for group in range(1, 231) if group not in CLASS_OF_SPACE_GROUP.keys() | _TEST_GROUPS]
-_SPECIAL = np.array([0, 1 / 8, 1 / 6, 1 / 4, 1 / 3, 3 / 8, 1 / 2, 5 / 8, 2 / 3, 3 / 4, 5 / 6])
+SPECIAL_COORDINATES = np.array([0, 1 / 8, 1 / 6, 1 / 4, 1 / 3, 3 / 8, 1 / 2, 5 / 8, 2 / 3, 3 / 4, 5 / 6])
+"""Fractional coordinates of places of high symmetry."""
 
 
 def make_counterexamples(counts: Mapping[str, int], seed: int, elements=ELEMENTS) -> pd.DataFrame:
@@ -115,10 +116,10 @@ def build_counterexample(recipe) -> Atoms:
         points = qmc.Halton(3, rng=rng).random(N_ATOMS)
         atoms = Atoms(numbers=np.ones(N_ATOMS), scaled_positions=points, cell=np.full(3, N_ATOMS ** (1 / 3)), pbc=True)
     else:
-        made_at_random = {"random_crystal": _random_crystal, "derivative": _derivative, "dense_crystal": _dense_crystal}
+        made_at_random = {"random_crystal": random_crystal, "derivative": _derivative, "dense_crystal": _dense_crystal}
         cell = made_at_random[kind](rng) if kind in made_at_random else _prototype(kind, rng)
         atoms = remove_atoms(standard_supercell(cell), recipe["vacancy_ratio"], rng)
-        nearest = _nearest_distance(cell)
+        nearest = nearest_distance(cell)
         atoms.positions += rng.normal(scale=recipe["displacement"] * nearest, size=(len(atoms), 3))
     atoms.symbols[:] = element
     edge = ground_state_volume(element) ** (1 / 3)  # volume per site is 1 so far
@@ -148,19 +149,19 @@ def _prototype(kind, rng):
 
 
 def _dense_crystal(rng):
-    return _random_crystal(rng, closest=0.9)
+    return random_crystal(rng, closest=0.9)
 
 
-def _random_crystal(rng, closest=0.75):
-    """One to three sites in a random space group, every atom at least `closest` times the mean spacing from its
+def random_crystal(rng: np.random.Generator, closest: float = 0.75) -> Atoms:
+    """Draw a crystal of unit density: one to three sites in a random space group, every atom at least `closest` times the mean spacing from its
     neighbours."""
     while True:
         group = int(rng.choice(_GROUPS))
         n_sites = rng.integers(1, 4)
         special = rng.random((n_sites, 3)) < 0.6
-        sites = np.where(special, rng.choice(_SPECIAL, (n_sites, 3)), rng.random((n_sites, 3)))
+        sites = np.where(special, rng.choice(SPECIAL_COORDINATES, (n_sites, 3)), rng.random((n_sites, 3)))
         atoms = _crystal_of_group(group, sites, rng)
-        if len(atoms) > 48 or _nearest_distance(atoms) < closest:
+        if len(atoms) > 48 or nearest_distance(atoms) < closest:
             continue
         # Special sites can have more symmetry than their group.
         if space_group(atoms) not in CLASS_OF_SPACE_GROUP.keys() | _TEST_GROUPS:
@@ -191,10 +192,10 @@ def _derivative(rng):
             group = int(rng.choice([group for group in CLASS_OF_SPACE_GROUP if group not in _TEST_GROUPS]))
             n_sites = rng.integers(2, 4)
             sites = np.where(
-                rng.random((n_sites, 3)) < 0.9, rng.choice(_SPECIAL, (n_sites, 3)), rng.random((n_sites, 3))
+                rng.random((n_sites, 3)) < 0.9, rng.choice(SPECIAL_COORDINATES, (n_sites, 3)), rng.random((n_sites, 3))
             )
             atoms = _crystal_of_group(group, sites, rng)
-        if len(atoms) > 64 or _nearest_distance(atoms) < 0.6:
+        if len(atoms) > 64 or nearest_distance(atoms) < 0.6:
             continue
         try:
             group = space_group(atoms)
@@ -250,7 +251,7 @@ def _unit_density(atoms):
     return atoms
 
 
-def _nearest_distance(atoms):
+def nearest_distance(atoms):
     """Smallest distance between two atoms, periodic images included, of a crystal of unit density."""
     (distances,) = NeighborList(cutoff=2.0, full_list=True).compute(atoms.positions, atoms.cell.array, atoms.pbc, "d")
     return distances.min() if len(distances) else np.inf

@@ -28,7 +28,7 @@ from xtalsight.damage import (
     substitute,
     thermal_waves,
 )
-from xtalsight.fingerprints import length_scale
+from xtalsight.fingerprints import length_scale, structure_name
 
 os.environ.setdefault("SPGLIB_WARNING", "OFF")  # its C code prints to the terminal what its result says, too
 
@@ -401,7 +401,7 @@ def conventional_cell(atoms: Atoms, symprec: float = 1e-3) -> Atoms:
 
 
 def _symmetry(atoms, symprec, angle_tolerance=-1.0):
-    name = atoms.info.get("name", atoms.get_chemical_formula())
+    name = structure_name(atoms)
     if not np.isfinite(atoms.positions).all() or not np.isfinite(atoms.cell.array).all():
         raise ValueError(f"{name}: positions and cell must be finite numbers")
     cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)

@@ -1,4 +1,4 @@
-"""What nature does to a perfect crystal: vacancies, displacements, thermal waves, strain, other elements.
+"""What nature does to a perfect crystal: vacancies, antisites, displacements, thermal waves, strain, other elements.
 
 Lengths are angstrom. A *displacement* is given by its standard deviation in each coordinate, in notebooks as a
 fraction of the nearest-neighbour distance; the root mean square of its length is sqrt(3) times that. Every function
@@ -51,6 +51,32 @@ def substitute(atoms: Atoms, ratio: float, elements: Sequence[str], rng: np.rand
     atoms = atoms.copy()
     chosen = rng.permutation(len(atoms))[: round(ratio * len(atoms))]
     atoms.symbols[chosen] = rng.choice([e for e in elements if e != atoms.symbols[0]], len(chosen))
+    return atoms
+
+
+def antisites(atoms: Atoms, ratio: float, rng: np.random.Generator) -> Atoms:
+    """Return a copy in which ``round(ratio * len(atoms) / 2)`` pairs of atoms of different kinds, chosen at random,
+    have changed places; fewer where a kind runs out, none where there is one kind only.
+
+    Parameters
+    ----------
+    atoms : Atoms
+    ratio : float
+        Fraction of the atoms that end on the place of another kind, in [0, 1].
+    rng : Generator
+    """
+    if not 0 <= ratio <= 1:
+        raise ValueError(f"antisites {ratio=} must lie in [0, 1]")
+    atoms = atoms.copy()
+    before, free = atoms.numbers.copy(), np.ones(len(atoms), bool)
+    for first in rng.permutation(len(atoms)):
+        if (~free).sum() >= 2 * round(ratio * len(atoms) / 2):
+            break
+        others = np.flatnonzero(free & (before != before[first]))
+        if free[first] and len(others):
+            second = rng.choice(others)
+            atoms.numbers[[first, second]] = before[[second, first]]
+            free[[first, second]] = False
     return atoms
 
 
@@ -186,11 +212,16 @@ def damaged(recipes: pd.DataFrame, vacancies=0.0, displacement=0.0, waves=0.0, *
     )
 
 
-def mild_damage(recipes: pd.DataFrame) -> pd.DataFrame:
+def mild_draws(recipes: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw damage as most samples have it, by which verdicts are calibrated: one crystal in eight stays perfect.
 
     The others lack up to 40 % of their atoms; these are displaced by up to 8 % of the neighbour distance, where
     crystals melt, a random share of its square by waves.
+
+    Returns
+    -------
+    vacancies, displacement, waves : ndarray, shape (n,)
+        Fraction of the atoms; standard deviations of a coordinate in units of the neighbour distance.
 
     References
     ----------
@@ -200,4 +231,9 @@ def mild_damage(recipes: pd.DataFrame) -> pd.DataFrame:
     vacancies, total, share, spared = draws(recipes, 4).T
     hurt = spared > 1 / 8
     total = 0.08 * total * hurt
-    return damaged(recipes, 0.4 * vacancies * hurt, total * np.sqrt(1 - share), total * np.sqrt(share))
+    return 0.4 * vacancies * hurt, total * np.sqrt(1 - share), total * np.sqrt(share)
+
+
+def mild_damage(recipes: pd.DataFrame) -> pd.DataFrame:
+    """Return recipes of `damaged` crystals with `mild_draws`."""
+    return damaged(recipes, *mild_draws(recipes))

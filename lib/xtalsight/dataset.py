@@ -14,7 +14,7 @@ import zarr
 from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from tqdm import tqdm
 
-from xtalsight import counterexamples, crystals, damage, fingerprints, scattering, spectra
+from xtalsight import clouds, counterexamples, crystals, damage, fingerprints, scattering, spectra
 from xtalsight.crystals import build_crystal
 from xtalsight.fingerprints import DiffractionGeometry, fingerprint
 from xtalsight.spectra import DEGREES, SHELLS, spectrum
@@ -40,7 +40,7 @@ def write_fingerprints(
     Parameters
     ----------
     tables : mapping of path to DataFrame
-        The arrays to write, (n, n_pixels, n_pixels, 3) or (n, n_shells, n_degrees) float32, and the recipes of each,
+        The arrays to write, (n, n_pixels, n_pixels, 3) or (n, 2, n_shells, n_degrees) float32, and the recipes of each,
         a row a structure, as from `xtalsight.crystals.make_recipes`. Tables of equal length whose rows are copies of
         the same crystals, pristine and defective say, are best given in one call: their common work is done once.
     geometry : DiffractionGeometry, optional
@@ -48,7 +48,7 @@ def write_fingerprints(
     n_jobs : int
         Number of processes; -1 takes every core.
     build : callable
-        Turns a row (a dictionary) into `ase.Atoms`.
+        Turns a row (a dictionary) into `ase.Atoms`; a function of a module, or `functools.partial` of one.
 
     Returns
     -------
@@ -147,9 +147,13 @@ def split(recipes: pd.DataFrame, by: str, held_out: float, seed: int) -> tuple[n
 
 def _identity(recipes, geometry, build):
     """Digest of all that the fingerprints depend on."""
-    parts = [recipes.to_csv(index=False), repr(geometry), build.__qualname__]
-    modules = [crystals, damage, scattering, fingerprints, *([spectra, counterexamples] if geometry is None else [])]
-    modules.append(inspect.getmodule(build))
+    function = getattr(build, "func", build)  # of a partial function, whose arguments count, too
+    parts = [recipes.to_csv(index=False), repr(geometry), function.__qualname__]
+    if function is not build:
+        parts.append(joblib.hash([build.args, build.keywords]))
+    modules = [crystals, damage, scattering, fingerprints]
+    modules += [spectra, counterexamples, clouds] if geometry is None else []
+    modules.append(inspect.getmodule(function))
     parts += [inspect.getsource(module) for module in modules]
     parts += [f"{name} {version(name)}" for name in ("ase", "gemmi", "numba", "numpy", "scipy", "spglib", "vesin")]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -161,7 +165,7 @@ def _open(path, recipes, geometry, build):
         array = zarr.open_array(path, mode="r+")
         if array.attrs.get("identity") == identity:
             return array
-    image = (len(SHELLS), len(DEGREES)) if geometry is None else (geometry.n_pixels, geometry.n_pixels, 3)
+    image = (2, len(SHELLS), len(DEGREES)) if geometry is None else (geometry.n_pixels, geometry.n_pixels, 3)
     array = zarr.create_array(path, shape=(len(recipes), *image), chunks=(CHUNK, *image), dtype="f4", overwrite=True)
     array.attrs["identity"] = identity
     return array

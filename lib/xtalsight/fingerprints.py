@@ -227,7 +227,9 @@ def length_scale(atoms: Atoms, scale: str = "nearest_neighbour") -> float:
             continue
         if len(found) and found.mean() > 0.1:
             return _powder_scale(atoms.positions, found) if scale == "powder" else float(found.mean())
-    raise ValueError(f"{_name(atoms)}: no length scale, no two atoms are between 0.1 and {_SEARCH_RADII[-1]:g} Å apart")
+    raise ValueError(
+        f"{structure_name(atoms)}: no length scale, no two atoms are between 0.1 and {_SEARCH_RADII[-1]:g} Å apart"
+    )
 
 
 # Debye's formula on a grid of s for a histogram of distances, both in units of a first guess of the scale. Distances beyond
@@ -298,21 +300,28 @@ def _check_scale(scale):
         raise ValueError(f"{scale=} must be 'nearest_neighbour' or 'powder'")
 
 
-def _name(atoms):
-    return atoms.info.get("name", atoms.get_chemical_formula() or "empty structure")
+def structure_name(atoms: Atoms) -> str:
+    """Return what messages call a structure: the name in ``atoms.info``, else the formula."""
+    if "name" in atoms.info:
+        return atoms.info["name"]
+    if atoms.numbers.max(initial=0) >= len(chemical_symbols) or atoms.numbers.min(initial=0) < 0:
+        return f"{len(atoms)} atoms of unknown elements"
+    return atoms.get_chemical_formula() or "empty structure"
 
 
 def _check(atoms):
     if len(atoms) == 0:
-        raise ValueError(f"{_name(atoms)}: there are no atoms")
+        raise ValueError(f"{structure_name(atoms)}: there are no atoms")
     if not np.isfinite(atoms.positions).all() or not np.isfinite(atoms.cell.array).all():
-        raise ValueError(f"{_name(atoms)}: positions and cell must be finite numbers")
+        raise ValueError(f"{structure_name(atoms)}: positions and cell must be finite numbers")
     periodic = atoms.cell.array[atoms.pbc]
     if len(periodic) and np.linalg.matrix_rank(periodic) < len(periodic):  # NumPy 2.0 knows no rank of nothing
-        raise ValueError(f"{_name(atoms)}: the cell vectors of its periodic axes are zero or lie in one plane or line")
+        raise ValueError(
+            f"{structure_name(atoms)}: the cell vectors of its periodic axes are zero or lie in one plane or line"
+        )
     extent = max(np.ptp(atoms.positions, axis=0).max(), atoms.cell.lengths().max())
     if extent > _LARGEST_EXTENT:
-        raise ValueError(f"{_name(atoms)}: it extends over {extent:.3g} Å, more than {_LARGEST_EXTENT:g} Å")
+        raise ValueError(f"{structure_name(atoms)}: it extends over {extent:.3g} Å, more than {_LARGEST_EXTENT:g} Å")
 
 
 def diffraction_patterns(atoms: Atoms, geometry: DiffractionGeometry = DiffractionGeometry()) -> np.ndarray:
@@ -348,7 +357,7 @@ def diffraction_patterns_direct(atoms: Atoms, geometry: DiffractionGeometry = Di
 
 def _patterns(positions, numbers, groups, geometry):
     ring = _ring(geometry)
-    values = mirrored_intensity(positions, ring.eighth, groups, _form_factors(geometry, numbers, eighth=True))
+    values, _ = mirrored_intensity(positions, ring.eighth, groups, _form_factors(geometry, numbers, eighth=True))
     return np.take(values, ring.source) * ring.solid_angle
 
 
@@ -364,14 +373,14 @@ def _patterns_direct(positions, numbers, groups, geometry):
 def _scattering_input(atoms, geometry):
     """Scaled positions, the elements (a tuple of atomic numbers) and each atom's index into them."""
     if len(atoms) == 1:
-        raise ValueError(f"{_name(atoms)}: a fingerprint needs at least two atoms")
+        raise ValueError(f"{structure_name(atoms)}: a fingerprint needs at least two atoms")
     scale = length_scale(atoms, geometry.scale)
     numbers, groups = np.unique(atoms.numbers, return_inverse=True)
     numbers = tuple(numbers.tolist())
     try:
         _form_factors(geometry, numbers)
     except ValueError as error:
-        raise ValueError(f"{_name(atoms)}: {error}") from error
+        raise ValueError(f"{structure_name(atoms)}: {error}") from error
     return atoms.positions / scale, numbers, groups
 
 
@@ -454,7 +463,7 @@ def reflections(
             f"{geometry.scale=}: the scale of a powder pattern is that of the cluster, which is not known here"
         )
     if not cell.pbc.all():
-        raise ValueError(f"{_name(cell)}: only a crystal, periodic in three directions, has reflections")
+        raise ValueError(f"{structure_name(cell)}: only a crystal, periodic in three directions, has reflections")
     scale = length_scale(cell) if scale is None else scale
     reciprocal = cell.cell.reciprocal().array * scale  # rows, 1/angstrom
     s_max = np.linalg.norm(geometry.scattering_vectors[geometry.ring], axis=-1).max() + 1 / extent
@@ -469,7 +478,7 @@ def reflections(
     try:
         f = _form_factors_at(length, cell.numbers, geometry)
     except ValueError as error:
-        raise ValueError(f"{_name(cell)}: {error}") from error
+        raise ValueError(f"{structure_name(cell)}: {error}") from error
     phases = np.exp(-2j * np.pi * cell.get_scaled_positions() @ hkl.T)
     structure_factor = np.abs(np.sum(f * phases, axis=0))
     allowed = structure_factor > 1e-3 * f.sum(axis=0)

@@ -9,16 +9,16 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 from tqdm import tqdm
 
-from xtalsight.classify import is_refused, load_network
+from xtalsight.classify import is_refused, load_network, load_prototypes, predict_groups
 from xtalsight.crystals import CLASSES
 from xtalsight.preparation import OFF_CENTRE, SMALLEST, distinct_places
-from xtalsight.spectra import DEGREES, LARGEST_RADIUS, SHELLS, harmonics, power
+from xtalsight.spectra import DEGREES, LARGEST_RADIUS, ON_RING, SHELLS, harmonics, of_places, power
 
 _BLOCK = 6  # positions along an edge of a block, the unit of parallel work
 
 # Degrees 2 to 8 tell how a crystal is turned, within some ten degrees, whatever its symmetry.
 _ORIENTED = np.flatnonzero((DEGREES >= 2) & (DEGREES <= 8))
-_N_ORIENTED = 2 * len(SHELLS) * len(_ORIENTED) * (DEGREES[_ORIENTED[-1]] + 1)  # real and imaginary parts
+_N_ORIENTED = 2 * len(SHELLS[ON_RING]) * len(_ORIENTED) * (DEGREES[_ORIENTED[-1]] + 1)  # real and imaginary parts
 
 ALIKE = 0.9
 """Least correlation of the diffraction at positions half a radius apart inside a grain. In one crystal it is above 0.95, with half
@@ -39,7 +39,7 @@ def sphere_radius(positions: np.ndarray, n_atoms: int = BALL) -> float:
 
 
 def map_structure(
-    atoms: Atoms, radius: float | None = None, stride: float | None = None, n_jobs: int = -1
+    atoms: Atoms, radius: float | None = None, stride: float | None = None, n_jobs: int = -1, network=None
 ) -> pd.DataFrame:
     """Name the class at every position of a cloud of atoms, and find its grains.
 
@@ -53,13 +53,16 @@ def map_structure(
     ----------
     atoms : Atoms
         Up to a million atoms or more. A cell is not looked at, and periodic images are not added: at the faces, spheres are cut.
-        The places count, not the elements; of atoms that coincide one is kept.
+        For the class the places count, not the elements; of atoms that coincide one is kept.
     radius : float, optional
         Of the spheres, angstrom. Without it, that of `sphere_radius`, which is large where atoms are missing.
     stride : float, optional
         Of the grid, angstrom; half the radius without it.
     n_jobs : int
         Number of processes; -1 takes every core. Neither it nor the order of the atoms changes a class.
+    network : path, optional
+        Folder of a network that ``xtalsight learn`` made: its prototypes are named, too, by the threshold alone. (Whether
+        kinds have an order at all, as `xtalsight.classify.classify` asks, is not asked.)
 
     Returns
     -------
@@ -67,7 +70,8 @@ def map_structure(
         A row for each position whose sphere is mostly within the cloud (at a face, less than a third may lie outside):
         ``i, j, k`` (on the grid), ``x, y, z`` (angstrom), ``n_atoms``; ``label, class, confidence, accepted``: class by the position alone, its probability and the verdict; ``grain``
         (0 is the largest; -1 where none is within a radius); ``boundary`` (not inside a grain); ``grain_label``, class by all
-        inner positions of the grain (-1 without grain). ``attrs`` holds ``radius`` and ``stride``.
+        inner positions of the grain (-1 without grain). With a network, ``prototype, prototype_probability,
+        prototype_accepted`` by the position alone. ``attrs`` holds ``radius`` and ``stride``.
 
     Raises
     ------
@@ -77,7 +81,12 @@ def map_structure(
     """
     if not np.isfinite(atoms.positions).all():
         raise ValueError("a map needs positions that are finite numbers")
-    positions = atoms.positions[distinct_places(atoms.positions)]
+    if network is not None:
+        answers, prototype_card = load_prototypes(network)  # if there is none, say so now
+    places = distinct_places(atoms.positions)
+    positions, kinds = atoms.positions[places], np.unique(atoms.numbers[places], return_inverse=True)[1]
+    if network is None:
+        kinds = np.zeros_like(kinds)
     if len(positions) < 2:
         raise ValueError("a map needs atoms, at least two, in places of their own")
     radius = sphere_radius(positions) if radius is None else radius
@@ -95,18 +104,18 @@ def map_structure(
     if not enough.any():
         raise ValueError(f"no sphere of radius {radius:.3g} Å holds {SMALLEST} atoms: choose a larger radius")
     grid, counts = grid[enough], counts[enough]
-    spectra, oriented, inside = _spectra(tree, grid, start, stride, radius, n_jobs)
+    spectra, oriented, inside = _spectra(tree, kinds, grid, start, stride, radius, n_jobs)
     if not inside.any():
         raise ValueError(f"no sphere of radius {radius:.3g} Å lies within the cloud: choose a smaller radius")
     spectra, oriented, grid, counts = (values[inside] for values in (spectra, oriented, grid, counts))
     from xtalsight.networks import predict
 
-    network, card = load_network("any_orientation")
-    known = np.isfinite(spectra).all(axis=(1, 2))
+    seven, card = load_network("any_orientation")
+    known = np.isfinite(spectra).all(axis=(1, 2, 3))
     probabilities = np.zeros((len(grid), len(CLASSES) + 1), np.float32)
     probabilities[:, -1] = 1
     if known.any():
-        probabilities[known] = predict(network, spectra[known])
+        probabilities[known] = predict(seven, of_places(spectra[known]))
     label = probabilities[:, : len(CLASSES)].argmax(axis=1)
     accepted = ~is_refused(probabilities, card["thresholds"])
     table = pd.DataFrame(grid, columns=["i", "j", "k"])
@@ -115,6 +124,14 @@ def map_structure(
     table["label"], table["class"] = label, np.array(CLASSES)[label]
     table["confidence"] = probabilities[np.arange(len(label)), label]
     table["accepted"] = accepted
+    if network is not None:
+        by_group = np.zeros((len(grid), len(prototype_card["groups"]) + 1), np.float32)
+        if known.any():
+            by_group[known] = predict_groups(answers, prototype_card, spectra[known])
+        found = by_group[:, :-1].argmax(axis=1)
+        table["prototype"] = np.array([group["name"] for group in prototype_card["groups"]])[found]
+        table["prototype_probability"] = by_group[np.arange(len(found)), found]
+        table["prototype_accepted"] = table.prototype_probability >= prototype_card["threshold"]
     table["grain"], table["boundary"] = _grains(grid, oriented, radius, stride)
     # A grain is one crystal: what its inner positions say together.
     inner = table[~table.boundary].grain.to_numpy()
@@ -143,7 +160,7 @@ def _positions_near(positions, radius, stride):
     return grid[np.lexsort(grid.T[::-1])], start
 
 
-def _spectra(tree, grid, start, stride, radius, n_jobs):
+def _spectra(tree, kinds, grid, start, stride, radius, n_jobs):
     """Of the spheres around grid points: spectra, NaN where there is none; what tells their turn; whether they are within."""
     positions = tree.data
     blocks = [rows.to_numpy() for _, rows in pd.Series(range(len(grid))).groupby([*(grid // _BLOCK).T])]
@@ -152,11 +169,11 @@ def _spectra(tree, grid, start, stride, radius, n_jobs):
     def task(rows):
         centres = start + stride * grid[rows]
         near = np.sort(tree.query_ball_point((centres.min(axis=0) + centres.max(axis=0)) / 2, reach))
-        return joblib.delayed(_spectra_of_block)(positions[near], centres, radius)
+        return joblib.delayed(_spectra_of_block)(positions[near], kinds[near], centres, radius)
 
     # Few tasks are made ahead, so that memory stays flat.
     parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator", pre_dispatch="2*n_jobs")
-    spectra = np.empty((len(grid), len(SHELLS), len(DEGREES)), np.float32)
+    spectra = np.empty((len(grid), 2, len(SHELLS), len(DEGREES)), np.float32)
     oriented = np.empty((len(grid), _N_ORIENTED), np.float16)
     inside = np.empty(len(grid), bool)
     with tqdm(total=len(grid), unit=" positions", desc="map", mininterval=1) as progress:
@@ -166,8 +183,8 @@ def _spectra(tree, grid, start, stride, radius, n_jobs):
     return spectra, oriented, inside
 
 
-def _spectra_of_block(positions, centres, radius):
-    spectra = np.full((len(centres), len(SHELLS), len(DEGREES)), np.nan, np.float32)
+def _spectra_of_block(positions, kinds, centres, radius):
+    spectra = np.full((len(centres), 2, len(SHELLS), len(DEGREES)), np.nan, np.float32)
     oriented = np.zeros((len(centres), _N_ORIENTED), np.float16)
     is_inside = np.zeros(len(centres), bool)
     for i, ball in enumerate(cKDTree(positions).query_ball_point(centres, radius)):
@@ -177,13 +194,15 @@ def _spectra_of_block(positions, centres, radius):
         if not is_inside[i]:
             continue
         try:
-            # As copper, say: of one element form factors cancel.
-            coefficients = harmonics(Atoms(np.full(len(ball), 29), positions[ball]))
+            coefficients = harmonics(Atoms(1 + kinds[ball], positions[ball]))
         except ValueError:  # no length scale, for example
             continue
         spectra[i] = power(coefficients)
         # Orders m and -m count alike.
-        some = coefficients[:, _ORIENTED, : 2 * len(_ORIENTED) + 1] * np.r_[1, np.full(2 * len(_ORIENTED), np.sqrt(2))]
+        some = (
+            coefficients[0, ON_RING][:, _ORIENTED, : 2 * len(_ORIENTED) + 1]
+            * np.r_[1, np.full(2 * len(_ORIENTED), np.sqrt(2))]
+        )
         some = some.ravel()
         oriented[i] = np.concatenate([some.real, some.imag]) / np.linalg.norm(some)
     return spectra, oriented, is_inside

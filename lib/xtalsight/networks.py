@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,13 +18,14 @@ from keras import layers
 from tqdm import tqdm
 
 from xtalsight.crystals import CLASSES
-from xtalsight.spectra import DEGREES, SHELLS
+from xtalsight.spectra import DEGREES, ON_RING, SHELLS
 from xtalsight.store import load_table, replacing, save_table
 
 tf.get_logger().setLevel("ERROR")
 
 IMAGE_SHAPE = (64, 64, 3)
-SPECTRUM_SHAPE = (len(SHELLS), len(DEGREES))
+SPECTRUM_SHAPE = (2, len(SHELLS), len(DEGREES))
+PLACES_SHAPE = (len(SHELLS[ON_RING]), len(DEGREES))
 
 
 def make_reproducible(seed: int, threads: int = 2):
@@ -120,8 +122,11 @@ def compact_network(seed: int = 0, n_classes: int = len(CLASSES), square_root: b
     return keras.Model(inputs, outputs, name="compact")
 
 
-def spectrum_network(seed: int = 0, n_classes: int = len(CLASSES) + 1) -> keras.Model:
-    """Build the network for spectra: two dense layers of 320 and 128, each with batch normalisation and 20 % dropout.
+def spectrum_network(
+    seed: int = 0, n_classes: int = len(CLASSES) + 1, shape=PLACES_SHAPE, units=(320, 128), name="any_orientation"
+) -> keras.Model:
+    """Build a network for spectra: dense layers, two without other `units`, each with batch normalisation and 20 %
+    dropout.
 
     It looks at log(1 + P), so that faint degrees count. Convolutions would not do: a degree or shell has its own meaning.
 
@@ -130,24 +135,28 @@ def spectrum_network(seed: int = 0, n_classes: int = len(CLASSES) + 1) -> keras.
     seed : int
         Seed of the initial weights and of the dropout.
     n_classes : int
-        The seven, and "none of the seven" as the last.
+        The seven and "none of the seven" as the last; or other classes, and none of them.
+    shape : tuple of int
+        `PLACES_SHAPE`, what `xtalsight.spectra.of_places` returns, or `SPECTRUM_SHAPE` for places and kinds.
+    units : sequence of int
+    name : str
 
     Returns
     -------
     keras.Model
-        Uncompiled; input (n, n_shells, n_degrees), output (n, n_classes) class probabilities.
+        Uncompiled; input (n, *shape), output (n, n_classes) class probabilities.
     """
     keras.utils.set_random_seed(seed)
-    inputs = keras.Input(SPECTRUM_SHAPE, name="spectrum")
+    inputs = keras.Input(shape, name="spectrum")
     x = layers.Flatten(name="flatten")(keras.ops.log1p(inputs))
     x = layers.BatchNormalization(momentum=0.9, name="batch_normalization_0")(x)
-    for i, units in enumerate((320, 128), start=1):
-        x = layers.Dense(units, use_bias=False, name=f"dense_{i}")(x)
+    for i, n_units in enumerate(units, start=1):
+        x = layers.Dense(n_units, use_bias=False, name=f"dense_{i}")(x)
         x = layers.BatchNormalization(momentum=0.9, name=f"batch_normalization_{i}")(x)
         x = layers.ReLU(name=f"relu_{i}")(x)
         x = layers.Dropout(0.2, seed=seed, name=f"dropout_{i}")(x)
     outputs = layers.Dense(n_classes, activation="softmax", name="probabilities")(x)
-    return keras.Model(inputs, outputs, name="any_orientation")
+    return keras.Model(inputs, outputs, name=name)
 
 
 def layer_table(model: keras.Model) -> pd.DataFrame:
@@ -252,7 +261,7 @@ def train(
     data = [(len(x), x[::37], y) for x, y in ((images, labels), *validation.values())]
     threads = tf.config.threading.get_intra_op_parallelism_threads()
     identity = joblib.hash(
-        [inspect.getsource(train), model.to_json(), model.get_weights(), list(validation), data, batch_size, learning_rate,
+        [inspect.getsource(train), re.sub(r"log1p_\d+", "log1p", model.to_json()), model.get_weights(), list(validation), data, batch_size, learning_rate,
          cosine_decay, mirrored, epochs, seed, threads, keras.__version__, tf.__version__, np.__version__]
     )  # fmt: skip
     saved, log = (Path(folder) / f"{model.name}-{identity[:12]}{ending}" for ending in (".keras", ".csv"))
@@ -318,15 +327,17 @@ def _progress(bar):
 
 def _check(images, labels):
     images, labels = np.asarray(images, np.float32), np.asarray(labels)
-    if images.shape[1:] not in (IMAGE_SHAPE, SPECTRUM_SHAPE):
-        raise ValueError(f"{images.shape=} must be (n, 64, 64, 3), or {('n', *SPECTRUM_SHAPE)} for spectra")
+    if images.shape[1:] not in (IMAGE_SHAPE, SPECTRUM_SHAPE, PLACES_SHAPE):
+        raise ValueError(
+            f"{images.shape=} must be (n, 64, 64, 3), or for spectra {('n', *SPECTRUM_SHAPE)} or {('n', *PLACES_SHAPE)}"
+        )
     if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(f"{labels.shape=} of {labels.dtype=} must be ({len(images)},) integers")
     return images, labels
 
 
 def predict(model: keras.Model, images: np.ndarray, mirrored: bool = False) -> np.ndarray:
-    """Return class probabilities (n, n_classes) of fingerprints (n, 64, 64, 3) or spectra (n, n_shells, n_degrees).
+    """Return class probabilities (n, n_classes) of fingerprints (n, 64, 64, 3) or spectra.
 
     With `mirrored`, they are the mean over a fingerprint and its `mirror_images`.
     """

@@ -4,6 +4,7 @@ This is the only module that imports matplotlib. Fonts and sizes come from ``not
 """
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 from ase import Atoms
@@ -546,7 +547,7 @@ def draw_spectrum(spectrum: np.ndarray, ax: Axes | None = None, *, gamma: float 
     Parameters
     ----------
     spectrum : ndarray, shape (n_shells, n_degrees)
-        As from `xtalsight.spectra.spectrum`. The first column, the powder pattern, is drawn like the others.
+        One of the two of `xtalsight.spectra.spectrum`. The first column, the powder pattern, is drawn like the others.
     ax : Axes, optional
         ``ax.images[0]`` serves `Figure.colorbar`.
     gamma : float
@@ -573,6 +574,39 @@ def draw_spectrum(spectrum: np.ndarray, ax: Axes | None = None, *, gamma: float 
     )
     ax.set(xlabel="degree l", ylabel="|s| (1 / length scale)", xticks=np.arange(0, DEGREES[-1] + 1, 8))
     return ax
+
+
+def draw_mistakes(counts: np.ndarray, names: Sequence[str], most: int = 20) -> Figure:
+    """Draw which prototypes are taken for which: a confusion matrix, of many those that are mistaken most.
+
+    Parameters
+    ----------
+    counts : ndarray, shape (n, n)
+        Structures by what they are (rows) and what they are called.
+    names : sequence of str
+        Of the prototypes.
+    most : int
+        Rows and columns that are drawn at most.
+    """
+    counts = np.asarray(counts, float)
+    wrong = counts - np.diag(np.diag(counts))
+    worst = np.argsort(-(wrong.sum(axis=0) + wrong.sum(axis=1)), kind="stable")
+    drawn = np.sort(worst[:most])
+    shares = (counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))[np.ix_(drawn, drawn)]
+    size = 2.5 + 0.3 * len(drawn)
+    figure, ax = plt.subplots(figsize=(size + 1, size), layout="constrained")
+    image = ax.imshow(shares, cmap="viridis", norm=PowerNorm(0.4, 0, 1))
+    labels = [name if len(name) < 32 else f"{name[:30]}…" for name in np.asarray(names, object)[drawn]]
+    ax.set_xticks(range(len(drawn)), labels, rotation=90, fontsize=7)
+    ax.set_yticks(range(len(drawn)), labels, fontsize=7)
+    for i, j in zip(*np.nonzero(shares), strict=True):
+        color = "black" if shares[i, j] > 0.3 else "white"
+        ax.text(j, i, f"{100 * shares[i, j]:.0f}", ha="center", va="center", fontsize=6, color=color)
+    ax.set(xlabel="is called", ylabel="is")
+    figure.colorbar(image, shrink=0.6, label="share of the row (numbers: %)")
+    rest = f", the {most} that are mistaken most" if len(names) > most else ""
+    ax.set_title(f"{wrong.sum():.0f} of {counts.sum():.0f} mistaken{rest}", fontsize=9)
+    return figure
 
 
 _REFUSED_COLOR = "0.25"

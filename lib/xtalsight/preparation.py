@@ -29,7 +29,7 @@ SPACING = 2.7
 """Distance of neighbours, about, to which every structure is scaled (angstrom): then its unit, nanometres say, does
 not matter."""
 
-_COPPER = 29  # what every atom is taken for: of one element form factors cancel
+_COPPER = 29  # what every atom of `Prepared.crystal` is taken for
 _LIGHT = 17  # atomic number of the heaviest ligand: chlorine
 _MOST_WITH_LIGANDS = 50_000
 OFF_CENTRE = 0.25
@@ -43,11 +43,11 @@ class Prepared(NamedTuple):
     """What `prepare` returns."""
 
     balls: list[Atoms]
-    """What is judged, places of copper without cell, scaled to `SPACING`: balls of `BALL` atoms, or the whole of a
-    small cloud."""
+    """What is judged, without cell, scaled to `SPACING`: balls of `BALL` atoms, or the whole of a small cloud. The array
+    ``place`` is the index, among the places of the structure, of what each atom repeats."""
     crystal: Atoms | None
-    """The places of one cell of a crystal that is periodic in three directions, in the file's unit of length; else
-    None."""
+    """The places of one cell of a crystal that is periodic in three directions, all copper, in the file's unit of
+    length; else None."""
     elements: Atoms | None
     """The same places with their elements."""
     scale: float
@@ -62,8 +62,8 @@ def prepare(atoms: Atoms) -> Prepared:
     Of a crystal that is periodic in three directions, balls of `BALL` atoms of the endless crystal, however small,
     thin or skew its cell; of a slab or wire, balls of its endless repetition along the periodic axes; of a cloud of
     atoms, its largest piece, whole if it has at most `LARGEST` atoms. Where there is room for more than one ball,
-    several, far from each other. Places count, not elements; terminal light atoms of a cloud (ligands) are left out,
-    of atoms that coincide one is kept.
+    several, far from each other. Terminal light atoms of a cloud (ligands) are left out, of atoms that coincide one is
+    kept.
 
     Raises
     ------
@@ -98,10 +98,6 @@ def prepare(atoms: Atoms) -> Prepared:
     if places > len(structure):
         notes.append(f"{count(structure)}, of {places}, in places of their own: of atoms that coincide one is kept")
     spacing = _spacing(structure)
-    if len(set(structure.numbers.tolist())) > 1 or not 0 < structure.numbers[0] < len(chemical_symbols):
-        known = (structure.numbers >= 0) & (structure.numbers < len(chemical_symbols))
-        what = structure.get_chemical_formula("metal") if known.all() else "atoms of unknown elements"
-        notes.append(f"{what}: the places of its atoms count, not their elements")
     for axis in np.flatnonzero(structure.pbc):
         gap, begin = _vacuum(structure, axis, spacing)
         if gap > 0:
@@ -113,12 +109,14 @@ def prepare(atoms: Atoms) -> Prepared:
     if not structure.pbc.all() and len(structure) > 1:
         spacing = _spacing(structure)
     scale = SPACING / spacing
-    scaled = Atoms(np.full(len(structure), _COPPER), structure.positions * scale, cell=structure.cell.array * scale,
-                   pbc=structure.pbc)  # fmt: skip
+    kinds = structure.numbers
+    if kinds.min() < 0 or kinds.max() >= len(chemical_symbols):
+        kinds = 1 + np.unique(kinds, return_inverse=True)[1]
+    scaled = Atoms(kinds, structure.positions * scale, cell=structure.cell.array * scale, pbc=structure.pbc)
     if scaled.pbc.all():
         balls = _balls_of_crystal(scaled)
         notes.append(f"{_number(balls, 'ball')} of {count(balls[0])} of the endless crystal judged")
-        crystal = Atoms(scaled.numbers, structure.positions, cell=structure.cell, pbc=True)
+        crystal = Atoms(np.full(len(structure), _COPPER), structure.positions, cell=structure.cell, pbc=True)
         return Prepared(balls, crystal, structure, scale, notes)
     balls = _balls_of_cloud(scaled, notes)
     return Prepared(balls, None, None, scale, notes)
@@ -291,20 +289,27 @@ def _ball_of_crystal(crystal, middle):
     while True:
         # Along an edge that is longer than the ball no atom is met twice: nothing to repeat, and few atoms are near.
         copies = np.where(heights > 2 * radius, 0, np.ceil(radius / heights + 0.5)).astype(int)
-        near = nearest[(np.abs(nearest) * heights <= radius)[:, copies == 0].all(axis=1)]
-        steps = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in copies), indexing="ij"), axis=-1)
-        positions = crystal.cell.cartesian_positions((near + steps.reshape(-1, 1, 3)).reshape(-1, 3))
-        positions = positions[(positions**2).sum(axis=1) <= radius**2]
-        if len(positions) >= BALL:
-            return _nearest(positions, np.zeros(3))
+        near = np.flatnonzero((np.abs(nearest) * heights <= radius)[:, copies == 0].all(axis=1))
+        steps = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in copies), indexing="ij"), axis=-1).reshape(-1, 3)
+        positions = crystal.cell.cartesian_positions((nearest[near] + steps[:, None]).reshape(-1, 3))
+        inside = (positions**2).sum(axis=1) <= radius**2
+        if inside.sum() >= BALL:
+            places = np.tile(near, len(steps))[inside]
+            return _nearest(positions[inside], places, crystal.numbers, np.zeros(3))
         radius *= 1.15
 
 
-def _nearest(positions, middle, n_atoms=BALL):
-    """The atoms nearest to a point, in their order."""
+def _nearest(positions, places, numbers, middle, n_atoms=BALL):
+    """The atoms nearest to a point, in their order: of all positions, each the image of a place that has a number."""
     distance = np.linalg.norm(positions - middle, axis=1)
     kept = np.sort(np.argsort(np.round(distance, 6), kind="stable")[:n_atoms])
-    return Atoms(np.full(len(kept), _COPPER), positions[kept])
+    return _with_places(positions[kept], places[kept], numbers)
+
+
+def _with_places(positions, places, numbers):
+    atoms = Atoms(numbers[places], positions)
+    atoms.set_array("place", places)
+    return atoms
 
 
 def _far_apart(positions, n, cell=None):
@@ -324,20 +329,21 @@ def _far_apart(positions, n, cell=None):
 
 def _balls_of_cloud(atoms, notes):
     """A small cloud whole; of a larger one, a slab or a wire, balls that lie inside it as far as it is thick."""
-    positions = atoms.positions
+    positions, places = atoms.positions, np.arange(len(atoms))
     if atoms.pbc.any():
         positions, own = _repeated(atoms)
+        places = np.resize(places, len(positions))
         notes.append("repeated along its periodic axes")
     else:
         together = _largest_piece(positions)
         if len(together) < len(positions):
             notes.append(f"it is in pieces: the largest, of {_number(together, 'atom')}, is judged")
-            positions = positions[together]
+            positions, places = positions[together], places[together]
         own = np.arange(len(positions))
         if len(positions) <= LARGEST:
             if len(positions) < SMALLEST:
                 notes.append(f"{_number(positions, 'atom')} are too few for a crystal")
-            return [Atoms(np.full(len(positions), _COPPER), positions)]
+            return [_with_places(positions, places, atoms.numbers)]
     tree = cKDTree(positions)
     candidates = own[_far_apart(positions[own], min(200, len(own)))]
     around = tree.query_ball_point(positions[candidates], _LONGEST * SPACING, return_length=True)
@@ -349,7 +355,8 @@ def _balls_of_cloud(atoms, notes):
     n_balls = int(np.clip(round(len(own) / BALL), 1, min(MOST_BALLS, len(inside))))
     if n_balls == 1:
         inside = candidates[[off.argmin()]]
-    balls = [_nearest(positions, positions[inside[i]], n_atoms) for i in _far_apart(positions[inside], n_balls)]
+    middles = positions[inside[_far_apart(positions[inside], n_balls)]]
+    balls = [_nearest(positions, places, atoms.numbers, middle, n_atoms) for middle in middles]
     notes.append(f"{_number(balls, 'ball')} of {count(balls[0])} judged")
     return balls
 

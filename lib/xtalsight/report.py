@@ -116,7 +116,7 @@ def publish(folder: Path, target: Path, profile: str, results: dict):
 
 
 def publish_weights(folder: Path, target: Path, results: dict):
-    """Copy the trained networks that `xtalsight.classify` uses to `target`, with ``model_card.json``.
+    """Copy the trained networks for the seven classes to `target`, with ``model_card.json``.
 
     The card says for each network what it looks at, what it was trained on, when it refuses and how often it is right
     (the numbers of `results`), and for all the commit of the code that trained them.
@@ -172,6 +172,14 @@ def publish_weights(folder: Path, target: Path, results: dict):
         with replacing(target / f"{name}.keras") as temporary:
             shutil.copyfile(Path(folder, "artefacts", f"{source}.keras"), temporary)
     save_json(target / "model_card.json", card)
+
+
+def publish_prototypes(folder: Path, target: Path):
+    """Copy the network for prototypes and its card to `target`, with the commit of the code that trained it."""
+    learned = Path(folder, "artefacts", "prototypes")
+    with replacing(target / "prototypes.keras") as temporary:
+        shutil.copyfile(learned / "network.keras", temporary)
+    save_json(target / "prototypes.json", {"commit": _commit(), **load_json(learned / "card.json")})
 
 
 def _commit():

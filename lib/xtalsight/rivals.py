@@ -1,7 +1,8 @@
-"""Other ways to tell a crystal structure: space groups by spglib, neighbour analysis by OVITO, bond order by freud.
+"""Other ways to tell a crystal structure: space groups by spglib, neighbour analysis by OVITO, bond order by freud, the
+cell that repeats by MatID.
 
-OVITO and freud are optional (``pip install ovito freud-analysis``); `HAS_OVITO` and `HAS_FREUD` say whether they are there
-and can be loaded.
+OVITO, freud and MatID are optional (``pip install ovito freud-analysis matid``); `HAS_OVITO`, `HAS_FREUD` and `HAS_MATID`
+say whether they are there and can be loaded.
 """
 
 import numpy as np
@@ -24,6 +25,13 @@ except ImportError:
     HAS_FREUD = False
 else:
     HAS_FREUD = True
+
+try:
+    from matid.clustering import SBC
+except ImportError:
+    HAS_MATID = False
+else:
+    HAS_MATID = True
 
 NO_ANSWER = -1
 """What the functions return when a method finds none of the seven classes."""
@@ -174,3 +182,22 @@ def steinhardt(atoms: Atoms) -> np.ndarray:
         freud.order.Steinhardt(DEGREES, average=average).compute((box, positions), bonds).particle_order
         for average in (False, True)
     ])  # fmt: skip
+
+
+def repeating_cell(atoms: Atoms) -> Atoms:
+    """Return the cell that repeats in the largest part of a periodic structure, defects allowed, by MatID; the structure
+    itself where none is found.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        MatID is not installed.
+
+    References
+    ----------
+    L. Himanen, P. Rinke, A. S. Foster, npj Comput. Mater. 4, 52 (2018), doi:10.1038/s41524-018-0107-6.
+    """
+    if not HAS_MATID:
+        raise ModuleNotFoundError("MatID is not installed: pip install matid")
+    found = SBC().get_clusters(atoms)
+    return max(found, key=lambda cluster: len(cluster.indices)).get_cell() if found else atoms

@@ -107,8 +107,8 @@ def mirrored_vectors(vectors, orientations) -> MirroredVectors:
     return MirroredVectors(components, directions, phases, triples.reshape(-1, 3))
 
 
-def mirrored_intensity(positions, vectors: MirroredVectors, groups, form_factors) -> np.ndarray:
-    """Compute |F(s)|^2 in float32, fast: the work of the study.
+def mirrored_intensity(positions, vectors: MirroredVectors, groups, form_factors) -> tuple[np.ndarray, np.ndarray]:
+    """Compute |F(s)|^2 in float32, fast, of all atoms and of each group by itself: the work of the study.
 
     Eight vectors share three phases, A = u x, B = v y, C = w z, and those with u and v swapped: with
     exp(i (+-A +- B + C)) = (cos A +- i sin A) (cos B +- i sin B) exp(i C), sines and cosines are needed once for all.
@@ -126,9 +126,10 @@ def mirrored_intensity(positions, vectors: MirroredVectors, groups, form_factors
 
     Returns
     -------
-    ndarray, shape (n_orientations, n_vectors, 2, 2, 2), float32
-        Electrons squared, within 1e-5 of the maximum of the float64 sum for crystals of some hundred atoms. The last three
-        axes: (u, v) as given or swapped, first component positive or negative, second component positive or negative.
+    whole, apart : ndarray, shape (n_orientations, n_vectors, 2, 2, 2), float32
+        |sum_g F_g|^2 and sum_g |F_g|^2 of the amplitudes F_g of the groups, electrons squared, within 1e-5 of the
+        maximum of the float64 sum for crystals of some hundred atoms. The last three axes: (u, v) as given or swapped,
+        first component positive or negative, second component positive or negative.
     """
     order = np.argsort(groups, kind="stable")
     ends = np.cumsum(np.bincount(groups, minlength=len(form_factors)))
@@ -136,7 +137,8 @@ def mirrored_intensity(positions, vectors: MirroredVectors, groups, form_factors
     centred = positions[order] - positions.mean(axis=0)
     projections = np.ascontiguousarray(vectors.directions @ centred.T, dtype=np.float32)
     values = _mirrored_intensity(projections, vectors.components, vectors.phases, vectors.triples, ends, form_factors)
-    return values.reshape(values.shape[0], -1, 2, 2, 2)
+    whole, apart = values.reshape(2, values.shape[1], -1, 2, 2, 2)
+    return whole, apart
 
 
 # With p the phase in turns, reduced to [-1/2, 1/2], and u = p^2: sqrt(2) sin(pi p) = p S(u) and sqrt(2) cos(pi p) = C(u).
@@ -158,13 +160,16 @@ def _mirrored_intensity(projections, components, phases, triples, ends, form_fac
     n_vectors, n_orientations = components.shape[1], len(triples) // 2
     cosine = np.empty((len(phases), _BLOCK), np.float32)
     sine = np.empty((len(phases), _BLOCK), np.float32)
+    # Amplitudes of one group, and of all.
     real, imaginary = np.empty((len(triples), 4), np.float32), np.empty((len(triples), 4), np.float32)
-    result = np.empty((n_orientations, n_vectors, 8), np.float32)
+    whole = np.empty((len(triples), 4, 2), np.float32)
+    result = np.zeros((2, n_orientations, n_vectors, 8), np.float32)
     for k in range(n_vectors):
-        real[:], imaginary[:] = 0, 0
+        whole[:] = 0
         start = 0
         for group in range(ends.size):
             f = form_factors[group, k]
+            real[:], imaginary[:] = 0, 0
             while start < ends[group]:
                 stop = min(start + _BLOCK, ends[group])
                 for i in range(len(phases)):
@@ -202,16 +207,22 @@ def _mirrored_intensity(projections, components, phases, triples, ends, form_fac
                         cs_c += cs * cos_c[j]
                         cs_s += cs * sin_c[j]
                     # exp(i (A + B + C)), then with -B, with -A, with both.
-                    real[t, 0] += f * (cc_c - ss_c - sc_s - cs_s)
-                    real[t, 1] += f * (cc_c + ss_c - sc_s + cs_s)
-                    real[t, 2] += f * (cc_c + ss_c + sc_s - cs_s)
-                    real[t, 3] += f * (cc_c - ss_c + sc_s + cs_s)
-                    imaginary[t, 0] += f * (cc_s - ss_s + sc_c + cs_c)
-                    imaginary[t, 1] += f * (cc_s + ss_s + sc_c - cs_c)
-                    imaginary[t, 2] += f * (cc_s + ss_s - sc_c + cs_c)
-                    imaginary[t, 3] += f * (cc_s - ss_s - sc_c - cs_c)
+                    real[t, 0] += cc_c - ss_c - sc_s - cs_s
+                    real[t, 1] += cc_c + ss_c - sc_s + cs_s
+                    real[t, 2] += cc_c + ss_c + sc_s - cs_s
+                    real[t, 3] += cc_c - ss_c + sc_s + cs_s
+                    imaginary[t, 0] += cc_s - ss_s + sc_c + cs_c
+                    imaginary[t, 1] += cc_s + ss_s + sc_c - cs_c
+                    imaginary[t, 2] += cc_s + ss_s - sc_c + cs_c
+                    imaginary[t, 3] += cc_s - ss_s - sc_c - cs_c
                 start = stop
+            for t in range(len(triples)):
+                for i in range(4):
+                    one, other = f * real[t, i], f * imaginary[t, i]
+                    result[1, t // 2, k, 4 * (t % 2) + i] += one * one + other * other
+                    whole[t, i, 0] += one
+                    whole[t, i, 1] += other
         for t in range(len(triples)):
             for i in range(4):
-                result[t // 2, k, 4 * (t % 2) + i] = real[t, i] ** 2 + imaginary[t, i] ** 2
+                result[0, t // 2, k, 4 * (t % 2) + i] = whole[t, i, 0] ** 2 + whole[t, i, 1] ** 2
     return result

@@ -3,6 +3,9 @@
 The same physics as `xtalsight.fingerprints`, looked at from all sides at once. Turning the atoms turns the intensity on every
 sphere; a turned function has other coefficients in spherical harmonics, but the power of each degree l stays.
 
+There are two intensities: of the *places* of all atoms, and of the *kinds*, each element by itself. In which of these an
+element is which does not matter, and where there is one element only the two are equal.
+
 How fine the spheres, degrees and grids must be follows from the size of the cloud of atoms, since the intensity is a sum of waves
 exp(2 pi i s.d) over the differences d of positions, and none is longer than the diameter D of the cloud: along |s| it is known from
 samples 1 / 2D apart, and on the sphere |s| it has degrees up to 2 pi |s| D.
@@ -17,8 +20,8 @@ from ase import Atoms
 from scipy.special import sph_legendre_p_all
 
 from xtalsight.crystals import N_ATOMS
-from xtalsight.fingerprints import DiffractionGeometry, length_scale
-from xtalsight.scattering import MirroredVectors, form_factor, mirrored_intensity, mirrored_vectors
+from xtalsight.fingerprints import DiffractionGeometry, length_scale, structure_name
+from xtalsight.scattering import MirroredVectors, mirrored_intensity, mirrored_vectors
 
 
 def cloud_radius(n_atoms: int) -> float:
@@ -29,8 +32,10 @@ def cloud_radius(n_atoms: int) -> float:
 def resolution(n_atoms: int) -> tuple[np.ndarray, np.ndarray]:
     """Derive the shells and the degrees that hold what a cloud of atoms has to tell.
 
-    With R the `cloud_radius`: shells 1 / 4R apart, over the ring of the two-dimensional fingerprint; even degrees up to
-    2 pi s R at the first peak, s = sqrt(3/2), where a degree resolves what is as wide as a peak.
+    With R the `cloud_radius`: shells 1 / 4R apart, over the ring of the two-dimensional fingerprint and inwards to
+    where the forward peak of a close-packed cloud ends, s = 4 / 3R: the peaks of an ordered compound lie below the first peak of
+    its places, s = sqrt(3/2) (at sqrt(1/2) and below for Cu3Au, 3/4 of it for a spinel's). Even degrees up to
+    2 pi s R at that first peak, where a degree resolves what is as wide as a peak.
 
     Returns
     -------
@@ -40,15 +45,26 @@ def resolution(n_atoms: int) -> tuple[np.ndarray, np.ndarray]:
         0, 2, 4, ... Odd ones vanish: the intensity at s and -s is the same.
     """
     radius = cloud_radius(n_atoms)
+    inner, outer = _ring_of_fingerprint()
+    on_ring = np.linspace(inner, outer, 1 + round((outer - inner) * 4 * radius))
+    step = on_ring[1] - on_ring[0]
+    inside = np.arange(int((inner - 4 / (3 * radius)) / step), 0, -1)
+    shells = np.concatenate([inner - step * inside, on_ring])
+    return shells, np.arange(0, 2 * np.pi * np.sqrt(3 / 2) * radius + 2, 2, dtype=int)
+
+
+def _ring_of_fingerprint():
     geometry = DiffractionGeometry()
     on_ring = np.linalg.norm(geometry.scattering_vectors[geometry.ring], axis=-1)
-    inner, outer = on_ring.min(), on_ring.max()
-    shells = np.linspace(inner, outer, 1 + round((outer - inner) * 4 * radius))
-    return shells, np.arange(0, 2 * np.pi * np.sqrt(3 / 2) * radius + 2, 2, dtype=int)
+    return on_ring.min(), on_ring.max()
 
 
 SHELLS, DEGREES = resolution(N_ATOMS)
 """Shells and degrees of all spectra, whatever the size of the cloud: those of `resolution` for `N_ATOMS`."""
+
+ON_RING = np.s_[-round((SHELLS[-1] - _ring_of_fingerprint()[0]) / (SHELLS[1] - SHELLS[0])) - 1 :]
+"""Those of the `SHELLS` that lie on the ring of the two-dimensional fingerprint, a slice. Below it only ordered kinds
+have peaks; a crystal of one element shows the shape of the cloud."""
 
 LARGEST_RADIUS = 32.0
 """Largest radius of a cloud, in units of its length scale; some two hundred thousand atoms."""
@@ -96,36 +112,46 @@ def _grid(radius, share):
 
 
 def harmonics(atoms: Atoms) -> np.ndarray:
-    """Expand the diffraction of a cloud of atoms in spherical harmonics, shell by shell.
+    """Expand the diffraction of a cloud of atoms in spherical harmonics, shell by shell: of its places and of its kinds.
 
-    On each of the `SHELLS`, S(s) = |sum_j f_j(|s|) exp(-2 pi i s.r_j)|^2 / sum_j f_j(|s|)^2, positions divided by the
-    `length_scale` of the powder pattern, and a_lm = integral of S(s) conj(Y_lm(s / |s|)) over the unit sphere. Atoms without
-    order have S = 1 on average; for a single element the form factors cancel. Periodic images do not scatter.
+    On each of the `SHELLS`, with e_j = exp(-2 pi i s.r_j), positions divided by the `length_scale` of the powder pattern,
+
+    S_1(s) = |sum_j e_j|^2 / N over all N atoms,    S_2(s) = sum_a |sum_{j in a} e_j|^2 / N over the kinds a,
+
+    and a_lm = integral of S(s) conj(Y_lm(s / |s|)) over the unit sphere. Atoms without order have S = 1 on average. Atoms
+    of one kind scatter alike, whatever the element: no form factors. Kinds without order on a lattice have
+    S_2 = q S_1 + (1 - q) on average, where q is the sum of the squares of their shares. Periodic images do not scatter.
 
     Parameters
     ----------
     atoms : Atoms
-        At least two, within `LARGEST_RADIUS` of their middle.
+        At least two, within `LARGEST_RADIUS` of their middle. An atomic number is a kind.
 
     Returns
     -------
-    ndarray, shape (n_shells, n_degrees, l_max + 1), complex64
-        a_lm of the `DEGREES` l and the orders m = 0 ... l_max, zero for m > l. Those of -m follow: S is real.
+    ndarray, shape (2, n_shells, n_degrees, l_max + 1), complex64
+        Of S_1 and S_2, a_lm of the `DEGREES` l and the orders m = 0 ... l_max, zero for m > l. Those of -m follow: S is
+        real.
 
     Raises
     ------
     ValueError
-        As `xtalsight.fingerprints.length_scale`, an element without form factor, or a cloud that is too large.
+        As `xtalsight.fingerprints.length_scale`, or a cloud that is too large.
     """
     positions, radius = _scaled_positions(atoms)
     share = _SHARE_OF_DEGREES if radius < _COMPACT * cloud_radius(len(atoms)) else 1.0
     grid = _grid(_RADIUS_STEP * float(np.ceil(radius / _RADIUS_STEP)), share)
-    numbers, groups = np.unique(atoms.numbers, return_inverse=True)
-    form_factors = np.array([form_factor(number, SHELLS) for number in numbers])
-    # Divided beforehand by the root of the sum of squares, they give S.
-    form_factors /= np.sqrt(np.bincount(groups) @ form_factors**2)
-    on_grid = form_factors.astype(np.float32)[:, grid.shell]
-    values = mirrored_intensity(positions, grid.vectors, groups, on_grid)[0]
+    kinds, groups = np.unique(atoms.numbers, return_inverse=True)
+    # 1 / sqrt(N) beforehand gives S.
+    weights = np.full((len(kinds), len(grid.shell)), 1 / np.sqrt(len(atoms)), np.float32)
+    both = mirrored_intensity(positions, grid.vectors, groups, weights)
+    if len(kinds) == 1:
+        return np.stack([_expand(both[0][0], grid)] * 2)
+    return np.stack([_expand(values, grid) for (values,) in both])
+
+
+def _expand(values, grid):
+    """Coefficients (n_shells, n_degrees, l_max + 1) of values on the grid (n_vectors, 2, 2, 2)."""
     result = np.empty((len(SHELLS), len(DEGREES), DEGREES[-1] + 1), np.complex64)
     start = 0
     for i, (n_theta, n_phi, projection, phases) in enumerate(grid.shells):
@@ -142,20 +168,16 @@ def _scaled_positions(atoms):
     # Where many atoms coincide the length scale would be zero. Seen from an odd angle, no others are equally far.
     along = np.sort(atoms.positions @ (0.6180339, 0.7320508, 0.2360679))
     if np.mean(np.diff(along) == 0) > 0.05:
-        raise ValueError(f"{_name(atoms)}: no length scale, many of its atoms lie on top of each other")
+        raise ValueError(f"{structure_name(atoms)}: no length scale, many of its atoms lie on top of each other")
     scale = length_scale(atoms, "powder")
     positions = (atoms.positions - atoms.positions.mean(axis=0)) / scale
     radius = np.linalg.norm(positions, axis=1).max()
     if not radius <= LARGEST_RADIUS:
         raise ValueError(
-            f"{_name(atoms)}: it reaches {radius:.0f} times its length scale of {scale:.2f} Å from its middle, more than "
+            f"{structure_name(atoms)}: it reaches {radius:.0f} times its length scale of {scale:.2f} Å from its middle, more than "
             f"{LARGEST_RADIUS:g}: cut a piece out of it, or map it (xtalsight.grains)"
         )
     return positions, radius
-
-
-def _name(atoms):
-    return atoms.info.get("name", atoms.get_chemical_formula() or "empty structure")
 
 
 def _around(values):
@@ -202,8 +224,9 @@ def spectrum(atoms: Atoms) -> np.ndarray:
 
     Returns
     -------
-    ndarray, shape (n_shells, n_degrees), float32
-        On the `SHELLS`, of the `DEGREES`. A turn changes it by 1 % of itself at most.
+    ndarray, shape (2, n_shells, n_degrees), float32
+        Of the places and of the kinds, on the `SHELLS`, of the `DEGREES`. A turn changes it by 1 % of itself at most;
+        to exchange kinds changes nothing.
 
     Raises
     ------
@@ -215,3 +238,9 @@ def spectrum(atoms: Atoms) -> np.ndarray:
     M. Kazhdan, T. Funkhouser, S. Rusinkiewicz, Symp. Geometry Processing (2003), 156, doi:10.2312/SGP/SGP03/156-165.
     """
     return power(harmonics(atoms))
+
+
+def of_places(spectra: np.ndarray) -> np.ndarray:
+    """Return what the network of the seven classes looks at, (..., n_shells `ON_RING`, n_degrees): the spectra of the
+    places, of spectra (..., 2, n_shells, n_degrees)."""
+    return spectra[..., 0, ON_RING, :]

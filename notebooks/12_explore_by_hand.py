@@ -20,7 +20,7 @@
 #
 # ![Four crystals, looked at by two networks](../figures/fig_13_explore.png)
 #
-# **Time:** <!--=time.11_explore_by_hand.seconds:.0f-->…<!--/--> s on two cores. No other notebook needs to have run.
+# **Time:** <!--=time.12_explore_by_hand.seconds:.0f-->…<!--/--> s on two cores. No other notebook needs to have run.
 
 # %% tags=["colab"]
 import os
@@ -58,7 +58,7 @@ turn = 20  # degrees out of the standard orientation, about a random axis
 sweep_step = 19  # % of vacancies between two updates whose time is taken
 
 # %%
-run = Run("11_explore_by_hand", profile)
+run = Run("12_explore_by_hand", profile)
 
 # %% [markdown]
 # ## One crystal, two networks

@@ -7,20 +7,20 @@
 # ---
 
 # %% [markdown]
-# # Which class is my crystal?
+# # Which crystal is it?
 #
 # **In:** a structure file: CIF, POSCAR, extxyz, LAMMPS dump or data file and what else ASE reads.
-# **Out:** its class with a probability, or "none of the seven" and why; its fingerprint with named peaks; what a network looks at.
+# **Out:** its prototype and its class with a probability, or why there is none; its fingerprint with named peaks; what a network looks at.
 #
 # **Result:** of <!--=classify.crystals-->…<!--/--> real elemental crystals, relaxed by density-functional theory and written to
-# files, <!--=classify.right-->…<!--/--> are named rightly, <!--=classify.refused-->…<!--/--> refused
+# files, <!--=classify.right-->…<!--/--> get the right class, <!--=classify.refused-->…<!--/--> are refused
 # and <!--=classify.wrong-->…<!--/--> called something else; of <!--=classify.strangers-->…<!--/--> of other
 # structure <!--=classify.strangers_refused-->…<!--/--> are called none of the seven.
 #
 # ![A crystal, its fingerprint, the answers, and what one of the networks looked at](../figures/fig_12_classify.png)
 #
-# **Time:** <!--=time.10_classify_your_crystal.seconds:.0f-->…<!--/--> s on two cores. Nothing is trained: three networks, of notebooks
-# 04, 07 and 08, travel with the package.
+# **Time:** <!--=time.11_classify_your_crystal.seconds:.0f-->…<!--/--> s on two cores. Nothing is trained: four networks, of notebooks
+# 04, 07, 08 and 10, travel with the package.
 
 # %% tags=["colab"]
 import os
@@ -68,7 +68,7 @@ file = ""  # path of a structure file; empty: silicon, turned at random, which i
 seed = 0  # of rotations, vacancies and displacements
 
 # %%
-run = Run("10_classify_your_crystal", profile)
+run = Run("11_classify_your_crystal", profile)
 networks.make_reproducible(seed)
 folder = Path(tempfile.mkdtemp())
 rng = np.random.default_rng(seed)
@@ -94,14 +94,17 @@ prepared.notes
 
 # %% [markdown]
 # The cell stands for an endless crystal, of which balls of a few hundred atoms are cut out. However small, thin or skew the cell, whatever
-# it lacks, the balls are those of the crystal; their spectra, which no rotation changes (notebook 08), give the answer. Beside this, spglib
-# looks at the cell, at a tolerance that fits the scatter of the atoms. It does not decide.
+# it lacks, the balls are those of the crystal; their spectra, which no rotation changes, give the answer: those of the places the class of the
+# seven (notebook 08), those of places and kinds the prototype, one of hundreds (notebook 10). Beside this, spglib looks at the cell, at a tolerance that fits the scatter of the atoms. It does not decide.
 #
 # The answer:
 
 # %%
 answer = classify.classify(atoms)
-pd.Series(answer).drop("probabilities").to_frame("answer").style
+pd.Series(answer["prototype"]).to_frame("prototype").style
+
+# %%
+pd.Series(answer).drop(["probabilities", "prototype"]).to_frame("answer").style
 
 
 # %% [markdown]
@@ -116,7 +119,9 @@ pd.Series(answer).drop("probabilities").to_frame("answer").style
 def standard_of(prepared, answer):
     """Standard cell and supercell where spglib has found those of a class; else no cell, and the ball as it is."""
     if answer["standard"] is None:
-        return None, prepared.balls[0]
+        places = prepared.balls[0].copy()
+        places.symbols[:] = "Cu"
+        return None, places
     cell = crystals.conventional_cell(prepared.crystal, answer["tolerance"])
     return cell, cell.repeat(crystals.supercell_replicas(cell))
 
@@ -171,7 +176,7 @@ def draw(atoms):
     plots.draw_fingerprint(fingerprint(cluster, classify.GEOMETRY), axes[1])
     if cell:
         plots.draw_reflections(reflections_of(cell, cluster), axes[1])
-    plots.draw_spectrum(spectrum(prepared.balls[0]), axes[2])
+    plots.draw_spectrum(spectrum(prepared.balls[0])[0], axes[2])
     draw_answers(axes[3], answers_of(answer, cluster))
     plots.draw_fingerprint(response_of(table_1, fingerprint(cluster)), axes[4], gamma=0.5)
     titles = "standard cell" if cell else "atoms", "fingerprint", "spectra", "answers", "response map"
@@ -185,14 +190,14 @@ figure = draw(atoms)
 run.save_figure(figure, "fig_12_classify")
 
 # %% [markdown]
-# *Circles: reflections, computed from the cell; the strongest of each length carry their indices hkl. A compound is drawn as
-# it is judged: by the places of its atoms.* The network for spectra decides, here and on the command line. The compact one and that of the paper see
+# *Circles: reflections, computed from the cell; the strongest of each length carry their indices hkl. A compound is drawn by the
+# places of its atoms.* The network for spectra decides, here and on the command line. The compact one and that of the paper see
 # the fingerprint; they know the standard orientation only and are shown for comparison. The response map is of the paper's
 # fingerprint, whose length scale differs a little from that of the picture drawn.
 #
 # ## Files of every kind
 #
-# What else may come: a compound, a crystal with vacancies, a slab, a molecule. **Predict:** which of them is one of the seven?
+# What else may come: a compound, a crystal with vacancies, a slab, a molecule. **Predict:** which of them is one of the seven? Which has a prototype?
 
 # %%
 damaged = damage.remove_atoms(bulk("W", cubic=True).repeat(5), 0.4, rng)
@@ -225,17 +230,17 @@ print(f"{finished.stderr}exit status {finished.returncode}")
 
 # %%
 answers = pd.DataFrame([json.loads(line) for line in finished.stdout.splitlines()])
-columns = ["file", "verdict", "class", "probability", "reason", "spacegroup"]
-answers.astype({"spacegroup": "Int64"})[columns].style.hide(axis="index")
+by_prototype = pd.DataFrame(answers.prototype.tolist())[["title", "verdict", "probability"]]
+by_class = answers.astype({"spacegroup": "Int64"})[["class", "verdict", "reason", "kinds", "spacegroup"]]
+pd.concat({"": answers[["file"]], "prototype": by_prototype, "seven": by_class}, axis=1).style.hide(axis="index")
 
 # %%
 for row in answers.itertuples():
     print(f"{row.file}: {'; '.join(row.notes)}")
 
 # %% [markdown]
-# All <!--=classify.examples-->…<!--/--> took <!--=classify.examples.seconds:.0f-->…<!--/--> s. Salt and blende
-# are judged by the places of their atoms, whatever sits there: those of rock salt are simple cubic, those of zinc blende diamond;
-# the space group beside the answer tells the compound. The crystal without two fifths of its atoms has no symmetry, for spglib, and
+# All <!--=classify.examples-->…<!--/--> took <!--=classify.examples.seconds:.0f-->…<!--/--> s. The places of rock salt are
+# simple cubic, those of zinc blende diamond; but their kinds are ordered, and so neither is one of the seven: they are what they are called. The crystal without two fifths of its atoms has no symmetry, for spglib, and
 # is named all the same. A slab is repeated in its plane, not across the vacuum; eight layers are nearly a crystal. A molecule of
 # twelve atoms is too small for an answer, and the refusal says so.
 
@@ -314,7 +319,7 @@ without_cell = with_cell.copy()
 without_cell.set_cell(None)
 without_cell.pbc = False
 answers = {"with cell": classify.classify(with_cell), "without": classify.classify(without_cell)}
-pd.DataFrame(answers).drop("probabilities").style
+pd.DataFrame(answers).drop(["probabilities", "prototype"]).style
 
 # %% [markdown]
 # <details><summary>Answer</summary>
@@ -350,9 +355,9 @@ pd.DataFrame(rows)
 #
 # ## Summary
 #
-# - `xtalsight classify FILE…` names the class of any structure file within seconds, or says "none of the seven" and why;
+# - `xtalsight classify FILE…` names prototype and class of any structure file within seconds, or says why there is none;
 #   of <!--=classify.crystals-->…<!--/--> real crystals, <!--=classify.right-->…<!--/--> are named rightly.
 # - A periodic cell becomes balls of the endless crystal, a cloud of atoms is taken as it is; their spectra decide, whatever the orientation.
-# - Of a compound the places count, not the elements; the space group beside the answer tells them apart.
+# - Of a compound the places alone say the class, and which of them are of one kind says the prototype.
 #
-# Next: [11 Explore by hand](11_explore_by_hand.ipynb) damages a crystal by slider.
+# Next: [12 Explore by hand](12_explore_by_hand.ipynb) damages a crystal by slider.
