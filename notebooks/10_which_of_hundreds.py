@@ -604,14 +604,36 @@ run.save_results(results)
 # %% [markdown]
 # The network and its card are written as a folder, such as `xtalsight learn` makes for crystals of your own. Clouds, spectra and training of this network took <!--=many.minutes:.0f-->…<!--/--> minutes; the tests and the networks without a part come on top.
 #
-# ## Exercise: bring three crystals
+# ## Exercises
+#
+# ### Exercise 1: How much order is left?
+#
+# Cu₃Au with ever more antisites. **Predict:** how does the superlattice peak at h = 1 fall, and where is it gone? Hint: `damage.antisites`, `sums`.
+
+# %% tags=["hide-cell"]
+# @title Solution 1
+whole = sums(ordered, np.array([[1.0, 0, 0]]))[1][0]
+rows = {}
+for ratio in (0, 0.1, 0.2, 0.3, 0.375):
+    mixed = damage.antisites(ordered, ratio, np.random.default_rng(seed))
+    rows[ratio] = {"peak": sums(mixed, np.array([[1.0, 0, 0]]))[1][0] / whole, "expected": (1 - ratio / 0.375) ** 2}
+pd.DataFrame(rows).T.round(3)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# As the square of the order parameter, 1 less the share of antisites over that of an alloy without order, 2 · 3/4 · 1/4 = 3/8. There it is gone.
+#
+# </details>
+#
+# ### Exercise 2: Bring three crystals
 #
 # Perovskite and two of its distortions: cubic, tetragonal (the titanium atom off its centre), and with tilted octahedra. Or polymorphs of
 # SiO₂ or TiO₂, or forms of ice: any files will do. `learning.learn` does what this notebook did. **Predict:** which is lost first when displacements grow, and to
 # which of the others? Hint: `prototypes.Prototype`, `prototypes.symmetric_cell`; in a terminal, `xtalsight learn FOLDER`.
 
 # %% tags=["hide-cell"]
-# @title Solution
+# @title Solution 2
 cubic = build_compound(next(row for row in COMPOUNDS if row["aflow"] == "AB3C_cP5_221_a_c_b"))
 tetragonal = cubic.copy()
 tetragonal.set_cell(tetragonal.cell.array * [1, 1, 1.06], scale_atoms=True)

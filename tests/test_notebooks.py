@@ -148,7 +148,7 @@ echo "$@" > {tmp_path}/asked; cp "$4" {tmp_path}/held
         os.chdir(tmp_path / start)
         exec(cell.source, {})  # noqa: S102
         assert os.getcwd() == str(tmp_path / "content" / "xtalsight" / "notebooks")
-    assert "..[notebooks]" in (tmp_path / "asked").read_text()
+    assert "..[notebooks,prototypes]" in (tmp_path / "asked").read_text()
     assert (tmp_path / "held").read_text().split() == ["numpy==2.0.2", "tensorflow==2.19.0"]
 
 

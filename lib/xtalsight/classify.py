@@ -34,6 +34,7 @@ _THINNEST = 0.7  # spread (standard deviation) of the positions along the shorte
 _HEAVIEST = 94  # atomic number; there are no form factors for much heavier elements, and 0 is a dummy atom
 _AGREEING = 0.75  # least share of the places that have to name the class of the whole
 _NO_PEAKS = 1.6  # of the directions' root mean square over the mean, on any sphere: speckle has one
+_MOLTEN = "no peaks: molten or amorphous"
 _FEWEST = 16  # atoms of a primitive cell whose kinds can be without order
 _SHUFFLES = 16  # of the kinds, with which those of a structure are compared
 _SIGNIFICANT = 5.0  # standard deviations of these
@@ -261,8 +262,8 @@ def classify(atoms: Atoms, network=None) -> dict:
     scale = length_scale(prepared.balls[0], "powder")
     is_thin = thickness(prepared.balls[0].positions) < _THINNEST * scale
     reason = _reason(len(prepared.balls[0]), is_thin, of_places(spectra), by_place, probabilities, card, group)
-    is_too_small = is_thin or len(prepared.balls[0]) < SMALLEST
-    kinds, prototype, reason = _prototype(prepared, spectra, CLASSES[best], reason, is_too_small, network)
+    is_none = is_thin or len(prepared.balls[0]) < SMALLEST or reason == _MOLTEN
+    kinds, prototype, reason = _prototype(prepared, spectra, CLASSES[best], reason, is_none, network)
     notes = [*prepared.notes, f"length scale {scale / prepared.scale:.3g} Å"]
     if len(alone) > 1:
         notes.append("places by themselves: " + ", ".join(f"{name} {n}" for name, n in places.items()))
@@ -301,11 +302,11 @@ class PrototypeAnswer(NamedTuple):
     next_probability: float
 
 
-def _prototype(prepared, spectra, class_of_places, refused, is_too_small, folder):
+def _prototype(prepared, spectra, class_of_places, refused, is_none, folder):
     """What the kinds are, the prototype, and why the class is none of the seven (None: it is one).
 
-    `refused` is why the class of the places is refused, or None; `is_too_small` whether that is for too few atoms or
-    too thin a piece.
+    `refused` is why the class of the places is refused, or None; `is_none` whether that is for too few atoms, too
+    thin a piece or no peaks, and so holds for any prototype.
     """
     network, card = load_prototypes(folder)
     several = len(np.unique(prepared.balls[0].numbers)) > 1
@@ -315,7 +316,7 @@ def _prototype(prepared, spectra, class_of_places, refused, is_too_small, folder
         prepared.notes.append("kinds without order: an alloy; the answer is the lattice of its places")
     answer, its_kinds, its_class = _name_prototype(predict_groups(network, card, spectra), card)
     accepted, why = answer.verdict == "accepted", None
-    if is_too_small:
+    if is_none:
         why = refused
     elif accepted and (max(its_kinds) == 1 if kinds == "ordered" else 1 not in its_kinds):
         why = f"{answer.title} has {'one kind' if max(its_kinds) == 1 else 'several kinds'} of atoms"
@@ -450,7 +451,7 @@ def _reason(n_atoms, is_thin, spectra, by_place, probabilities, card, group):
         return None
     contrast = _contrast(spectra).max()
     if contrast < _NO_PEAKS:
-        return "no peaks: molten or amorphous"
+        return _MOLTEN
     first, second = np.argsort(-probabilities[: len(CLASSES)])[:2]
     if probabilities[first] + probabilities[second] > _DOUBT:
         return f"{CLASSES[first]} or {CLASSES[second]}: strained or hot, it lies between the two"
