@@ -304,7 +304,8 @@ def test_kinds_beyond_the_table_of_elements_are_kinds_too(numbers):
     compound = COMPOUNDS["AB_cP2_221_b_a"][0].copy()
     compound.numbers = numbers
     answer = classify(compound)
-    assert (answer["class"], labels(answer), answer["spacegroup"]) == ("bcc", ["AB_cP2_221_b_a"], 221)
+    assert (answer["class"], answer["spacegroup"]) == ("bcc", 221)
+    assert "AB_cP2_221_b_a" in labels(answer)
 
 
 def shuffled(atoms, numbers, seed=SEED):
