@@ -21,6 +21,7 @@ from xtalsight.classify import (
     are_ordered,
     classify,
     confidence,
+    fit_composition,
     is_refused,
     judge,
     load_network,
@@ -30,6 +31,7 @@ from xtalsight.classify import (
     refusal_threshold,
     refusal_thresholds,
     share,
+    shares_of_kinds,
     spectra_of,
     together,
 )
@@ -388,6 +390,32 @@ def test_order_is_found_where_there_is_some(atoms, ordered, noise):
     assert are_ordered(prepare(atoms)) == ordered
 
 
+SKUTTERUDITE = crystal(
+    ["Co", "Sb"], [(1 / 4, 1 / 4, 1 / 4), (0, 0.335, 0.158)], spacegroup=204, cellpar=[9.04] * 3 + [90] * 3
+)
+
+
+def with_an_impurity(n_repeat):
+    """A supercell of iron, one atom of which is another."""
+    cell = bulk("Fe", cubic=True).repeat(n_repeat)
+    cell.numbers[0] = 13
+    return cell
+
+
+@pytest.mark.parametrize(
+    "atoms, ordered",
+    [
+        (SKUTTERUDITE, True),
+        (rotate(SKUTTERUDITE, (10, 20, 30)).repeat((2, 1, 1)), True),
+        (with_an_impurity(2), True),
+        (with_an_impurity(3), False),
+    ],
+    ids=["skutterudite", "two cells", "an atom of 16", "an impurity, an atom of 54"],
+)
+def test_kinds_that_respect_the_symmetry_of_a_large_cell_are_ordered(atoms, ordered):
+    assert are_ordered(prepare(atoms)) == ordered
+
+
 def test_an_ordered_compound_keeps_its_order_without_a_quarter_of_its_atoms():
     rng = np.random.default_rng(SEED)
     lacking = remove_atoms(COMPOUNDS["AB3_cP4_221_a_c"][0].repeat(5), 0.25, rng)
@@ -395,6 +423,92 @@ def test_an_ordered_compound_keeps_its_order_without_a_quarter_of_its_atoms():
     answer = classify(lacking)
     assert "AB3_cP4_221_a_c" in labels(answer)
     assert (answer["kinds"], answer["verdict"]) == ("ordered", "none of the seven")
+
+
+GROUPS = [
+    {"name": "B1", "title": "salt", "shares": [[0.5, 0.5]], "spacegroups": [225], "atoms": 2, "class": None},
+    {"name": "B2", "title": "CsCl", "shares": [[0.5, 0.5]], "spacegroups": [221], "atoms": 2, "class": None},
+    {"name": "C1", "title": "fluorite", "shares": [[2 / 3, 1 / 3]], "spacegroups": [225], "atoms": 3, "class": None},
+    {"name": "C8", "title": "quartz", "shares": [[2 / 3, 1 / 3]], "spacegroups": [154], "atoms": 9, "class": None},
+]
+
+
+@pytest.fixture
+def network_says(monkeypatch):
+    """A function that makes the network for prototypes say the same of everything."""
+
+    class Says:
+        def __init__(self, probabilities):
+            self.probabilities = np.array([[*probabilities, 1 - sum(probabilities)]], np.float32)
+
+        def predict_on_batch(self, spectra):
+            return np.repeat(self.probabilities, len(spectra), axis=0)
+
+    def say(*probabilities):
+        card = {"groups": GROUPS, "threshold": 0.3, "group_of_output": [0, 1, 2, 3]}
+        monkeypatch.setattr("xtalsight.classify.load_prototypes", lambda folder: (Says(probabilities), card))
+
+    return say
+
+
+def test_composition_strikes_out_what_the_network_takes_for_another(network_says):
+    network_says(0.9, 0.0, 0.0, 0.0)
+    answer = classify(COMPOUNDS["AB2_cF12_225_a_c"][0])["prototype"]
+    assert (answer["name"], answer["verdict"]) == ("B1", "refused")
+    assert answer["reason"] == "looks like salt, whose kinds have other shares of the atoms"
+
+
+def test_symmetry_strikes_out_what_the_network_takes_for_another(network_says):
+    network_says(0.9, 0.0, 0.0, 0.0)
+    answer = classify(COMPOUNDS["AB_cP2_221_b_a"][0])["prototype"]
+    assert (answer["name"], answer["verdict"]) == ("B1", "refused")
+    assert answer["reason"] == "looks like salt, whose space group is 225"
+    assert classify(COMPOUNDS["AB_cF8_225_a_b"][0])["prototype"]["verdict"] == "accepted"
+
+
+def test_the_best_of_those_that_are_possible_is_the_answer_if_it_is_likely_enough(network_says):
+    network_says(0.55, 0.35, 0.1, 0.0)
+    answer = classify(COMPOUNDS["AB_cP2_221_b_a"][0])["prototype"]
+    assert (answer["name"], answer["verdict"], answer["probability"]) == ("B2", "accepted", pytest.approx(0.35))
+    network_says(0.65, 0.25, 0.1, 0.0)
+    assert classify(COMPOUNDS["AB_cP2_221_b_a"][0])["prototype"]["verdict"] == "refused"
+
+
+def test_a_vacancy_in_a_supercell_is_no_other_prototype(network_says):
+    network_says(0.9, 0.0, 0.0, 0.0)
+    supercell = COMPOUNDS["AB_cF8_225_a_b"][0].repeat((2, 2, 2))[1:]
+    answer = classify(supercell)
+    assert answer["spacegroup"] is not None and answer["prototype"]["verdict"] == "accepted"
+
+
+@pytest.mark.parametrize("group, z", [(152, 1 / 3), (154, 2 / 3)])
+def test_both_hands_of_a_crystal_are_one_prototype(group, z, network_says):
+    network_says(0.0, 0.0, 0.0, 0.9)
+    cell = [4.91, 4.91, 5.40, 90, 90, 120]
+    oxygen = (0.413, 0.267, 0.119) if group == 152 else (0.413, 0.267, 0.786)
+    quartz = crystal(["Si", "O"], [(0.470, 0, z), oxygen], spacegroup=group, cellpar=cell)
+    answer = classify(quartz)
+    assert (answer["spacegroup"], answer["prototype"]["verdict"]) == (group, "accepted")
+
+
+@pytest.mark.parametrize(
+    "shares, n_atoms, fits",
+    [
+        ((0.5, 0.5), 256, [True, True, False, False]),
+        ((0.54, 0.46), 256, [True, True, False, False]),
+        ((0.57, 0.43), 256, [False, False, False, False]),
+        ((0.57, 0.43), 64, [True, True, True, True]),
+        ((0.66, 0.32, 0.02), 256, [False, False, True, True]),
+        ((1.0,), 256, [False, False, False, False]),
+    ],
+)
+def test_shares_of_the_kinds_fit_within_what_chance_changes(shares, n_atoms, fits):
+    assert fit_composition(shares, n_atoms, GROUPS).tolist() == fits
+
+
+def test_shares_of_kinds_are_in_order_of_their_size():
+    assert shares_of_kinds([8, 22, 8]) == (2 / 3, 1 / 3) == shares_of_kinds([22, 8, 22])
+    assert shares_of_kinds(np.full(5, 29)) == (1.0,)
 
 
 def test_what_is_said_of_a_prototype_is_complete():

@@ -552,7 +552,7 @@ def test_command_line_says_why_there_is_no_map(tmp_path, capsys):
     assert capsys.readouterr().err.startswith("error: ")
     assert map_file(tmp_path / "none.xyz", None, None) == 1
     assert "does not exist" in capsys.readouterr().err
-    assert map_file(tmp_path / "one.xyz", None, None, tmp_path / "nothing") == 1
+    assert map_file(tmp_path / "one.xyz", None, None, tmp_path / "nothing") == 2
     assert "nothing is no network" in capsys.readouterr().err
 
 

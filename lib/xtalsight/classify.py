@@ -1,7 +1,7 @@
 """A structure file in, class, probability and verdict out: ``xtalsight classify FILE``."""
 
 from functools import cache
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,7 +35,14 @@ _HEAVIEST = 94  # atomic number; there are no form factors for much heavier elem
 _AGREEING = 0.75  # least share of the places that have to name the class of the whole
 _NO_PEAKS = 1.6  # of the directions' root mean square over the mean, on any sphere: speckle has one
 _MOLTEN = "no peaks: molten or amorphous"
+_MANY_CELLS = (
+    7  # of a prototype: a crystal whose primitive cell holds as many may be one with a defect in each supercell
+)
+# The other hand of a chiral space group, which no power spectrum tells.
+_LEFT_HANDED = {78: 76, 95: 91, 96: 92, 145: 144, 153: 151, 154: 152, 170: 169, 172: 171, 179: 178, 181: 180, 213: 212}
 _FEWEST = 16  # atoms of a primitive cell whose kinds can be without order
+_BY_CHANCE = 4  # operations of the point group: kinds that are drawn at random leave one or two
+_PURE = 0.95  # share of the most common kind, from which on the others are impurities
 _SHUFFLES = 16  # of the kinds, with which those of a structure are compared
 _SIGNIFICANT = 5.0  # standard deviations of these
 _DOUBT = 0.9  # two classes that have this probability together, none of them enough, are both named
@@ -258,12 +265,12 @@ def classify(atoms: Atoms, network=None) -> dict:
     alone = np.where(is_refused(by_place, card["thresholds"]), len(CLASSES), by_place[:, : len(CLASSES)].argmax(axis=1))
     names = (*CLASSES, "none")
     places = {names[label]: int(n) for label, n in enumerate(np.bincount(alone, minlength=len(names))) if n}
-    group, tolerance = _symmetry(prepared)
+    group, tolerance, found = _symmetry(prepared)
     scale = length_scale(prepared.balls[0], "powder")
     is_thin = thickness(prepared.balls[0].positions) < _THINNEST * scale
     reason = _reason(len(prepared.balls[0]), is_thin, of_places(spectra), by_place, probabilities, card, group)
     is_none = is_thin or len(prepared.balls[0]) < SMALLEST or reason == _MOLTEN
-    kinds, prototype, reason = _prototype(prepared, spectra, CLASSES[best], reason, is_none, network)
+    kinds, prototype, reason = _prototype(prepared, spectra, CLASSES[best], reason, is_none, found, network)
     notes = [*prepared.notes, f"length scale {scale / prepared.scale:.3g} Å"]
     if len(alone) > 1:
         notes.append("places by themselves: " + ", ".join(f"{name} {n}" for name, n in places.items()))
@@ -302,24 +309,25 @@ class PrototypeAnswer(NamedTuple):
     next_probability: float
 
 
-def _prototype(prepared, spectra, class_of_places, refused, is_none, folder):
+def _prototype(prepared, spectra, class_of_places, refused, is_none, found, folder):
     """What the kinds are, the prototype, and why the class is none of the seven (None: it is one).
 
     `refused` is why the class of the places is refused, or None; `is_none` whether that is for too few atoms, too
-    thin a piece or no peaks, and so holds for any prototype.
+    thin a piece or no peaks, and so holds for any prototype; `found` what `_symmetry` did.
     """
     network, card = load_prototypes(folder)
     several = len(np.unique(prepared.balls[0].numbers)) > 1
     kinds = ("ordered" if are_ordered(prepared) else "without order") if several else "one"
+    shares = shares_of_kinds((prepared.balls[0] if prepared.elements is None else prepared.elements).numbers)
     if kinds == "without order":  # an alloy: what counts is the places, as if all atoms were of one kind
-        spectra = np.repeat(spectra[:, :1], 2, axis=1)
+        spectra, shares, found = np.repeat(spectra[:, :1], 2, axis=1), (1.0,), None
         prepared.notes.append("kinds without order: an alloy; the answer is the lattice of its places")
-    answer, its_kinds, its_class = _name_prototype(predict_groups(network, card, spectra), card)
+    composed = fit_composition(shares, len(prepared.balls[0]), card["groups"])
+    allowed = composed & _fit_symmetry(found, card["groups"])
+    answer, its_class = _name_prototype(predict_groups(network, card, spectra), card, composed, allowed)
     accepted, why = answer.verdict == "accepted", None
     if is_none:
         why = refused
-    elif accepted and (max(its_kinds) == 1 if kinds == "ordered" else 1 not in its_kinds):
-        why = f"{answer.title} has {'one kind' if max(its_kinds) == 1 else 'several kinds'} of atoms"
     elif accepted and kinds != "ordered" and its_class and (refused or its_class != class_of_places):
         why = f"the places are {'none of the seven' if refused else class_of_places}, which this prototype is not"
     if why:
@@ -332,21 +340,67 @@ def _prototype(prepared, spectra, class_of_places, refused, is_none, folder):
     return kinds, answer, refused or f"an ordered compound, {answer.reason}; {alone}"
 
 
-def _name_prototype(by_ball, card):
-    """The answer by probabilities (n_balls, n_groups + 1), its numbers of kinds, and its class of the seven, if any."""
+def _name_prototype(by_ball, card, composed, possible):
+    """The answer by probabilities (n_balls, n_groups + 1) and its class of the seven, if any: among the groups that
+    composition alone, and with symmetry, leaves possible."""
+    groups, threshold = card["groups"], card["threshold"]
     probabilities = together(by_ball)[:-1]
-    first, second = np.resize(np.argsort(-probabilities), 2)
-    group, following = card["groups"][first], card["groups"][second]
+    accepted = (probabilities * possible).max() >= threshold
+    # What is refused is named after the nearest, possible or not.
+    first, second = np.resize(np.argsort(-probabilities * (possible if accepted else 1)), 2)
+    group, following = groups[first], groups[second]
     reason = None
-    if probabilities[first] < card["threshold"]:
-        reason = f"none of the {len(card['groups'])} prototypes of this network"
-    elif np.mean(by_ball[:, :-1].argmax(axis=1) == first) < _AGREEING:
+    if probabilities[first] < threshold:
+        reason = f"none of the {len(groups)} prototypes of this network"
+    elif not composed[first]:
+        reason = f"looks like {group['title']}, whose kinds have other shares of the atoms"
+    elif not possible[first]:
+        reason = f"looks like {group['title']}, whose space group is {group['spacegroups'][0]}"
+    elif np.mean((by_ball[:, :-1] * possible).argmax(axis=1) == first) < _AGREEING:
         reason = "more than one crystal: its balls are of different prototypes; use map"
     answer = PrototypeAnswer(
         group["name"], group["title"], float(probabilities[first]), "refused" if reason else "accepted", reason,
         following["title"], float(probabilities[second])
     )  # fmt: skip
-    return answer, group["kinds"], group["class"]
+    return answer, group["class"]
+
+
+def shares_of_kinds(numbers) -> tuple[float, ...]:
+    """Return the share that each kind has of the atoms, the largest first: (2/3, 1/3) of rutile."""
+    counts = np.unique(numbers, return_counts=True)[1]
+    return tuple((np.sort(counts)[::-1] / len(numbers)).tolist())
+
+
+def fit_composition(shares, n_atoms: int, groups: list[dict]) -> np.ndarray:
+    """Whether atoms can be of each of the groups of a card by the `shares_of_kinds`, (n_groups,) bool.
+
+    Shares, in the order of their size, may differ by 1 / sqrt(N), two standard deviations of an even share among N
+    atoms: by so much do vacancies and the cut of a cloud change them.
+
+    Parameters
+    ----------
+    shares : sequence of float
+    n_atoms : int
+        That are judged, N.
+    groups : list of dict
+        Of `xtalsight.learning.describe_groups`.
+    """
+    every = [shares, *(its for group in groups for its in group["shares"])]
+    padded = np.array([*zip_longest(*every, fillvalue=0.0)]).T
+    near = np.abs(padded[1:] - padded[0]).max(axis=1) <= 1 / np.sqrt(n_atoms)
+    group_of = np.repeat(np.arange(len(groups)), [len(group["shares"]) for group in groups])
+    return np.bincount(group_of, weights=near) > 0
+
+
+def _fit_symmetry(found, groups):
+    """Whether a crystal can be of each of the groups by what `_symmetry` found, (n_groups,) bool."""
+    if found is None:
+        return np.ones(len(groups), bool)
+    numbers, n_atoms = found
+    numbers = {_LEFT_HANDED.get(number, number) for number in numbers}
+    is_defect = np.array([n_atoms >= _MANY_CELLS * group["atoms"] for group in groups])
+    own = [{_LEFT_HANDED.get(number, number) for number in group["spacegroups"]} for group in groups]
+    return is_defect | [not numbers.isdisjoint(of) for of in own]
 
 
 def predict_groups(network, card: dict, spectra: np.ndarray) -> np.ndarray:
@@ -366,24 +420,25 @@ def by_group(probabilities: np.ndarray, groups: np.ndarray) -> np.ndarray:
 def are_ordered(prepared: Prepared) -> bool:
     """Whether the kinds of a structure's atoms have an order on their places.
 
-    A primitive cell of fewer than `_FEWEST` atoms repeats: its kinds are ordered. Else the kinds are shuffled among the
-    places, of the primitive cell or cloud, `_SHUFFLES` times; order shows as peaks, by the mean square of S_2 over all
-    spheres (`xtalsight.spectra.harmonics`), which is then more than `_SIGNIFICANT` standard deviations above that of
-    the shuffled.
+    They have one if they repeat in a primitive cell of fewer than `_FEWEST` atoms, or respect symmetry: by chance, they
+    leave their places hardly any. Else the kinds are shuffled among the places, of the primitive cell or cloud,
+    `_SHUFFLES` times; order shows as peaks, by the mean square of S_2 over all spheres
+    (`xtalsight.spectra.harmonics`), which is then more than `_SIGNIFICANT` standard deviations above that of the
+    shuffled.
     """
     ball, crystal = prepared.balls[0].copy(), prepared.elements
     place = ball.arrays["place"]
     if crystal is not None and len(crystal) <= _MOST_FOR_SYMMETRY:
-        cell = (crystal.cell.array, crystal.get_scaled_positions(), crystal.numbers)
-        try:
-            to_primitive = spglib.get_symmetry_dataset(
-                cell, symprec=0.01 * SPACING / prepared.scale
-            ).mapping_to_primitive
-        except (AttributeError, spglib.SpglibError):  # it finds none
-            to_primitive = np.arange(len(crystal))
-        place = to_primitive[place]
-        if to_primitive.max() + 1 < _FEWEST:
-            return True
+        alike = crystal.copy()
+        alike.numbers[:] = 1
+        its, of_places = (_symmetry_dataset(of, 0.01 * SPACING / prepared.scale) for of in (crystal, alike))
+        if its is not None:
+            place = its.mapping_to_primitive[place]
+            n_primitive = its.mapping_to_primitive.max() + 1
+            operations = len(its.rotations) * n_primitive / len(crystal)
+            is_symmetric = operations >= _BY_CHANCE or (of_places is not None and 1 < its.number == of_places.number)
+            if n_primitive < _FEWEST or (is_symmetric and shares_of_kinds(crystal.numbers)[0] < _PURE):
+                return True
     _, first, of_place = np.unique(place, return_index=True, return_inverse=True)
     kinds = ball.numbers[first]
     rng = np.random.default_rng(0)
@@ -395,6 +450,14 @@ def are_ordered(prepared: Prepared) -> bool:
     measured = peaks(kinds[of_place])
     shuffled = [peaks(rng.permutation(kinds)[of_place]) for _ in range(_SHUFFLES)]
     return bool(measured > np.mean(shuffled) + _SIGNIFICANT * np.std(shuffled))
+
+
+def _symmetry_dataset(crystal, symprec):
+    cell = (crystal.cell.array, crystal.get_scaled_positions(), crystal.numbers)
+    try:
+        return spglib.get_symmetry_dataset(cell, symprec=symprec)
+    except spglib.SpglibError:  # it finds none
+        return None
 
 
 def load_prototypes(folder=None):
@@ -484,16 +547,16 @@ def _contrast(spectra):
 
 def _symmetry(prepared):
     """Space group by spglib at the tolerance that fits the scatter of the atoms, and that tolerance in angstrom; None
-    if not determined.
+    if not determined. Then the groups at all tolerances and the number of atoms of the primitive cell, or None.
 
     Of the `TOLERANCES`, the tightest at which spglib finds a group with any symmetry but inversion, and the same at
     the next.
     """
     if prepared.crystal is None:
-        return None, None
+        return None, None, None
     if len(prepared.crystal) > _MOST_FOR_SYMMETRY:
         prepared.notes.append(f"no search for symmetry among {len(prepared.crystal)} atoms")
-        return None, None
+        return None, None, None
     spacing = (prepared.crystal.get_volume() / len(prepared.crystal)) ** (1 / 3)
     groups = []
     for tolerance in TOLERANCES:
@@ -505,12 +568,14 @@ def _symmetry(prepared):
     least = [3 if tolerance < 0.1 else 75 for tolerance in TOLERANCES]
     start = next((i for i, (one, other) in enumerate(pairwise(groups)) if one == other >= least[i]), None)
     if start is None:
-        return (groups[0] or None), (TOLERANCES[0] * spacing if groups[0] else None)
+        return (groups[0] or None), (TOLERANCES[0] * spacing if groups[0] else None), None
     tolerance = TOLERANCES[start] * spacing
     prepared.notes.append(
         f"space group at a tolerance of {TOLERANCES[start]:g} of the spacing of atoms, {tolerance:.2g} Å"
     )
-    return groups[start], tolerance
+    dataset = _symmetry_dataset(prepared.elements, tolerance)
+    found = None if dataset is None else (set(groups), int(dataset.mapping_to_primitive.max()) + 1)
+    return groups[start], tolerance, found
 
 
 def _in_standard_orientation(prepared, tolerance):

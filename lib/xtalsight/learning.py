@@ -14,11 +14,12 @@ import tensorflow as tf
 from scipy.sparse.csgraph import connected_components
 
 from xtalsight import dataset, networks
-from xtalsight.classify import by_group, refusal_threshold, share
+from xtalsight.classify import by_group, refusal_threshold, share, shares_of_kinds
 from xtalsight.crystals import CLASSES, PROTOTYPES
 from xtalsight.prototypes import (
     INTERNAL,
     LATTICE,
+    WORK,
     Prototype,
     build_cloud,
     damage_to_learn,
@@ -49,7 +50,6 @@ UNITS = (512, 256)
 _CLOUDS_PER_MINUTE = 6000  # on two cores, about, training included: a count, so that any machine makes the same network
 _STRANGERS = 0.4  # of all clouds
 _LEAST, _MOST = 40, 600  # clouds of a prototype
-_WORK = ".work"
 
 
 def compute_spectra(
@@ -101,8 +101,11 @@ def groups_of(probabilities: np.ndarray, labels: np.ndarray, n: int, same=()) ->
 
 
 def describe_groups(prototypes: Mapping[str, Prototype], groups: np.ndarray) -> list[dict]:
-    """Name the groups: of each ``name``, ``title`` (what people call it), ``members``, numbers of ``kinds``, and the
-    ``class`` of the seven whose prototype it is, or None."""
+    """Name the groups.
+
+    Of each ``name``, ``title`` (what people call it), ``members``, ``shares`` (the `shares_of_kinds` of every crystal),
+    ``spacegroups``, ``atoms`` of the smallest primitive cell, and the ``class`` of the seven whose prototype it is, or None.
+    """
     described = []
     for group in range(groups.max() + 1):
         members = [p for p, of in zip(prototypes.values(), groups, strict=True) if of == group]
@@ -112,7 +115,9 @@ def describe_groups(prototypes: Mapping[str, Prototype], groups: np.ndarray) -> 
                 "name": " or ".join(p.name for p in members),
                 "title": " or ".join(map(title, members)),
                 "members": [{"name": p.name, **p.names, "atoms": len(p.cells[0].atoms)} for p in members],
-                "kinds": sorted({len(set(c.atoms.numbers.tolist())) for p in members for c in p.cells}),
+                "shares": sorted({shares_of_kinds(c.atoms.numbers) for p in members for c in p.cells}),
+                "spacegroups": sorted({c.space_group for p in members for c in p.cells}),
+                "atoms": min(len(c.atoms) for p in members for c in p.cells),
                 "class": classes.pop() if len(classes) == 1 else None,
             }
         )
@@ -183,13 +188,13 @@ def learn(
         **{name: make_clouds(names, max(4, few // 3), seed + 2).assign(**how) for name, how in TESTS.items()},
         "pairs": make_clouds(names, max(8, few // 2), seed + 3),
     }
-    paths = {folder / _WORK / f"{name}.zarr": table for name, table in tables.items()}
+    paths = {folder / WORK / f"{name}.zarr": table for name, table in tables.items()}
     found = dict(zip(tables, compute_spectra(prototypes, paths, n_jobs), strict=True))
     learned = np.concatenate([found["train"][0], found["strangers"][0]])
     labels = np.concatenate([found["train"][1].label, found["strangers"][1].label])
     model, _ = networks.train(
         networks.spectrum_network(seed, len(names) + 1, networks.SPECTRUM_SHAPE, UNITS, "prototypes"),
-        learned, labels, epochs=25, batch_size=64, learning_rate=2e-3, seed=seed, folder=folder / _WORK,
+        learned, labels, epochs=25, batch_size=64, learning_rate=2e-3, seed=seed, folder=folder / WORK,
         cosine_decay=True,
     )  # fmt: skip
     spectra, pairs = found["pairs"]
@@ -221,5 +226,5 @@ def learn(
     save_network(folder, model, card)
     with replacing(folder / "mistakes.png") as temporary:
         figure.savefig(temporary)
-    shutil.rmtree(folder / _WORK)
+    shutil.rmtree(folder / WORK)
     return load_json(folder / "card.json")

@@ -39,10 +39,11 @@ from xtalsight.damage import (
     thermal_waves,
 )
 from xtalsight.fingerprints import length_scale
+from xtalsight.preparation import SPACING
 from xtalsight.reading import read_structures
 
-LATTICE = 0.1
-"""Largest difference of two principal strains by which a lattice varies within its system: c/a by 10 %."""
+LATTICE = 0.15
+"""Largest difference of two principal strains by which a lattice varies within its system: c/a by 15 %."""
 
 INTERNAL = 0.05
 """Largest root mean square, about, of the displacements along the free coordinates of a crystal's atoms, each
@@ -50,6 +51,9 @@ coordinate, in units of the spacing."""
 
 CLOSEST = 0.06
 """Tolerance of spglib, in units of the spacing, at which a variation must not be a crystal of more symmetry."""
+
+WORK = ".work"
+"""Folder of an unfinished network, see `xtalsight.learning.learn`."""
 
 _FURTHER = 99  # atomic number of a kind that is in no prototype
 
@@ -178,7 +182,7 @@ def read_prototypes(folder) -> dict[str, Prototype]:
         raise ValueError(f"{folder} is no folder of structure files")
     found = {}
     for path in sorted(path for path in folder.iterdir() if not path.name.startswith(".")):
-        if (path / "card.json").exists() or (path / ".work").exists():  # a network that was learned here
+        if (path / "card.json").exists() or (path / WORK).exists():  # a network that was learned here
             continue
         paths = sorted(file for file in path.iterdir() if not file.name.startswith(".")) if path.is_dir() else [path]
         name = path.name if path.is_dir() else path.name.removesuffix(".gz").rsplit(".", 1)[0]
@@ -229,15 +233,10 @@ def symmetric_cell(atoms: Atoms, symprec: float = 1e-3) -> SymmetricCell:
         spglib finds no symmetry, for example because atoms lie on top of each other.
     """
     spacing = _spacing(atoms)
-    cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
-    try:
-        primitive = spglib.standardize_cell(cell, to_primitive=True, symprec=symprec * spacing)
-        dataset = spglib.get_symmetry_dataset(primitive, symprec=1e-3 * spacing)
-    except (TypeError, spglib.SpglibError):
-        dataset = None
-    if dataset is None:
+    found = _primitive(atoms, symprec * spacing, 1e-3 * spacing)
+    if found is None:
         raise ValueError("spglib finds no symmetry, not even a primitive cell: do atoms lie on top of each other?")
-    lattice, fractions, numbers = primitive
+    (lattice, fractions, numbers), dataset, signature = found
     atoms = Atoms(numbers, scaled_positions=fractions, cell=lattice, pbc=True)
     moved = fractions @ dataset.rotations.transpose(0, 2, 1) + dataset.translations[:, None]
     images = np.array([_nearest_images(fractions, places, atoms) for places in moved])
@@ -245,8 +244,24 @@ def symmetric_cell(atoms: Atoms, symprec: float = 1e-3) -> SymmetricCell:
     orbits = np.unique(dataset.equivalent_atoms, return_inverse=True)[1]
     ladder = CLOSEST * np.array([1, 0.7, 0.5, 0.3, 0.15])
     closest = next((t for t in ladder if _group(atoms, t * spacing) == dataset.number), 0.0)
-    signature = (dataset.number, *sorted(Counter(numbers.tolist()).values()))
     return SymmetricCell(atoms, rotations, images, orbits, dataset.number, closest, signature)
+
+
+def _primitive(atoms, symprec, symprec_of_primitive):
+    """The standard primitive cell of a crystal, its data set and its signature; None where spglib finds none."""
+    try:
+        cell = spglib.standardize_cell(_cell(atoms), to_primitive=True, symprec=symprec)
+        dataset = spglib.get_symmetry_dataset(cell, symprec=symprec_of_primitive)
+    except (TypeError, spglib.SpglibError):
+        return None
+    if dataset is None:
+        return None
+    return cell, dataset, (dataset.number, *sorted(Counter(cell[2].tolist()).values()))
+
+
+def _cell(atoms):
+    """A crystal as spglib takes it."""
+    return atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers
 
 
 def _nearest_images(fractions, moved, atoms):
@@ -261,8 +276,7 @@ def _spacing(atoms):
 
 def _group(atoms, symprec):
     try:
-        cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
-        return spglib.get_symmetry_dataset(cell, symprec=symprec).number
+        return spglib.get_symmetry_dataset(_cell(atoms), symprec=symprec).number
     except (AttributeError, spglib.SpglibError):  # it finds none
         return 0
 
@@ -451,13 +465,16 @@ def build_stranger(kind: str, name: str, prototypes: Mapping[str, Prototype], rn
         "random crystal": _random_crystal,
         "random points": _random_points,
     }
+    # Atoms of a molecule are closer than 0.5 of the spacing.
+    own = min(nearest_distance(cell.atoms) / _spacing(cell.atoms) for cell in prototypes[name].cells)
+    closest = min(0.5, 0.75 * own)
     for attempt in range(200):
         # What this one cannot become, of one atom without free coordinates, say, it is sheared instead.
         atoms = makers[kind if attempt < 100 else "sheared"](prototypes[name], rng)
         if atoms is not None and len(atoms) > 0 and not (kind in _ORDERS and _is_known(atoms, prototypes)):
             atoms.set_cell(atoms.cell.array / _spacing(atoms), scale_atoms=True)  # of unit density
-            if kind == "random points" or (len(atoms) < 600 and nearest_distance(atoms) > 0.5):
-                atoms.set_cell(atoms.cell.array * 2.7, scale_atoms=True)
+            if kind == "random points" or (len(atoms) < 600 and nearest_distance(atoms) > closest):
+                atoms.set_cell(atoms.cell.array * SPACING, scale_atoms=True)
                 return atoms
     raise ValueError(f"no stranger of the kind {kind} can be made of {name}")
 
@@ -467,22 +484,18 @@ _ORDERS = ("recoloured", "ordered vacancies", "other orbits", "stacked")  # whic
 
 def _is_known(atoms, prototypes):
     """Whether a crystal has space group and numbers of atoms of one of the prototypes."""
-    spacing = _spacing(atoms)
-    cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
-    try:
-        primitive = spglib.standardize_cell(cell, to_primitive=True, symprec=1e-2 * spacing)
-        group = spglib.get_symmetry_dataset(primitive, symprec=1e-2 * spacing).number
-    except (AttributeError, TypeError, spglib.SpglibError):  # it finds none
-        return False
-    signature = (group, *sorted(Counter(primitive[2].tolist()).values()))
-    return any(signature == cell.signature for prototype in prototypes.values() for cell in prototype.cells)
+    symprec = 1e-2 * _spacing(atoms)
+    found = _primitive(atoms, symprec, symprec)
+    cells = (cell for prototype in prototypes.values() for cell in prototype.cells)
+    return found is not None and any(found[2] == cell.signature for cell in cells)
 
 
 def _small_supercell(prototype, rng):
-    """A crystal, once to eight times its primitive cell."""
+    """A crystal, once to eight times its primitive cell, of 48 atoms at most: in a large supercell an order at random is
+    none."""
     atoms = build_crystal(prototype, rng)
     replicas = int(rng.integers(1, 9))
-    return atoms.repeat(supercell_replicas(atoms, min(replicas * len(atoms), max(len(atoms), 200))))
+    return atoms.repeat(supercell_replicas(atoms, min(replicas * len(atoms), max(len(atoms), 48))))
 
 
 def _part_of_a_kind(atoms, rng, least, most):
@@ -517,8 +530,10 @@ def _distant(prototype, rng):
     if not is_free and not strain.any():
         return None
     atoms = cell.atoms.copy()
+    if is_free:  # no draw is small by chance
+        displacements /= np.linalg.norm(displacements, axis=1).max()
     atoms.positions += displacements * rng.uniform(3, 9) * INTERNAL * _spacing(atoms)
-    return strained(atoms, strain * rng.uniform(*((0, 3) if is_free else (1.6, 5))) * LATTICE)
+    return strained(atoms, strain * rng.uniform(*((0, 2) if is_free else (1.3, 3.5))) * LATTICE)
 
 
 def _other_orbits(prototype, rng):
@@ -533,9 +548,7 @@ def _other_orbits(prototype, rng):
         pairs = len(set(zip(kinds, before, strict=True)))
         atoms.numbers = 1 + kinds
         return None if pairs == len(set(kinds)) == len(set(before)) else atoms  # other names only
-    dataset = spglib.get_symmetry_dataset(
-        (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers), symprec=1e-3 * _spacing(atoms)
-    )
+    dataset = spglib.get_symmetry_dataset(_cell(atoms), symprec=1e-3 * _spacing(atoms))
     place = np.where(rng.random(3) < 0.7, rng.choice(SPECIAL_COORDINATES, 3), rng.random(3))
     further = np.unique(np.round(dataset.rotations @ place + dataset.translations, 4) % 1, axis=0)
     kind = rng.choice([atoms.numbers[0], _FURTHER])
@@ -566,13 +579,13 @@ def _distorted(prototype, rng):
     atoms = _small_supercell(prototype, rng)
     if len(atoms) == 1:
         return None
-    atoms.positions += rng.normal(scale=rng.uniform(0.06, 0.2) * _spacing(atoms), size=(len(atoms), 3))
+    atoms.positions += rng.normal(scale=rng.uniform(0.08, 0.25) * _spacing(atoms), size=(len(atoms), 3))
     return atoms
 
 
 def _sheared(prototype, rng):
     strain = random_strain(1.0, rng)
-    return strained(build_crystal(prototype, rng), strain * rng.uniform(0.6, 2) * LATTICE / deviatoric(strain))
+    return strained(build_crystal(prototype, rng), strain * rng.uniform(0.4, 1.3) * LATTICE / deviatoric(strain))
 
 
 def _alloy(prototype, rng):
@@ -585,8 +598,7 @@ def _alloy(prototype, rng):
 
 def _random_crystal(prototype, rng):
     atoms = random_crystal(rng, closest=0.75)
-    cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
-    orbits = spglib.get_symmetry_dataset(cell, symprec=1e-3).equivalent_atoms
+    orbits = spglib.get_symmetry_dataset(_cell(atoms), symprec=1e-3).equivalent_atoms
     atoms.numbers = 1 + rng.integers(0, 3, len(atoms))[orbits]
     return atoms
 
