@@ -157,6 +157,10 @@ run.save_figure(figure, "fig_16a_spectra")
 results["many.inputs"] = spectrum(ordered).size
 
 # %% [markdown]
+# *Rows are spheres in reciprocal space.* The places of both look the same. The kinds of Cu₃Au have bands of their own, below the first of the places and
+# between these; those of the alloy have none.
+
+# %% [markdown]
 # ## The prototypes
 #
 # AFLOW's library collects the structure types of nature, each with a label: formula, Pearson's symbol, space group, Wyckoff letters. The first
@@ -180,6 +184,9 @@ for ax, name in zip(axes, shown):
     ax.set_title(learning.title(library[name]).replace(" (", "\n("), fontsize=7)
     ax.set_axis_off()
 run.save_figure(figure, "fig_16b_prototypes")
+
+# %% [markdown]
+# *Five of them.* Cover the colours: rock salt is simple cubic, CsCl is bcc. In the others the places alone are no lattice of an element.
 
 # %% [markdown]
 # ## A prototype is not one crystal
@@ -390,16 +397,17 @@ by_test.style.hide(axis="index")
 # %%
 right = np.concatenate([hits for hits, _ in outcomes.values()])
 of = np.concatenate([table.label for _, table in test_stacks.values()])
+kinds = pd.cut(n_kinds, [0, 1, 2, 3, 9], labels=["1", "2", "3", "4 and more"])
 sizes = pd.cut(n_atoms, [0, 2, 4, 8, 16, 32, 200], labels=["1–2", "3–4", "5–8", "9–16", "17–32", "33 and more"])
 figure, axes = plt.subplots(1, 2, figsize=(8, 2.8), sharey=True, layout="constrained")
-for ax, by, title in zip(axes, (n_kinds, sizes), ("kinds of atoms", "atoms in the primitive cell")):
+for ax, by, title in zip(axes, (kinds, sizes), ("kinds of atoms", "atoms in the primitive cell")):
     mistakes = pd.Series(~right).groupby(np.asarray(by)[of].astype(str)).apply(share)
-    order = [str(k) for k in sorted(set(n_kinds))] if by is n_kinds else [str(k) for k in sizes.categories]
+    order = list(by.categories)
     middle, low, high = 100 * np.array([mistakes[k] for k in order]).T
     ax.errorbar(order, middle, (middle - low, high - middle), fmt="o", capsize=3)
     ax.set(xlabel=title, ylim=(0, None))
-    if by is n_kinds:
-        results |= {f"many.mistaken.kinds_{k}": mistakes[str(k)][0] for k in sorted(set(n_kinds))}
+    if by is kinds:
+        results |= {f"many.mistaken.kinds_{k[0]}": mistakes[k][0] for k in order}
 axes[0].set_ylabel("mistaken (%)")
 run.save_figure(figure, "fig_16d_by_size")
 
@@ -412,6 +420,10 @@ for test, (stack, table) in test_stacks.items():
     np.add.at(confusion, (groups[table.label], answers_of(model, stack, possible[test])[0]), 1)
 figure = plots.draw_mistakes(confusion, [group["name"] for group in card["groups"]])
 run.save_figure(figure, "fig_16e_mistakes")
+
+# %% [markdown]
+# *Twins:* a distorted form and the ideal one, stackings of the same layers. Variation and damage bring some of their crystals so close to each other that
+# either name fits.
 
 # %% [markdown]
 # ## Prototypes that it has never seen
@@ -595,25 +607,27 @@ def matched(atoms):
 
 
 # %%
-def ask_all(name, stream):
-    """Answers about a supercell of a prototype, whole and damaged: whether right, seconds."""
-    dice = np.random.default_rng([seed, stream, 6])
+def two_states(name, dice):
+    """A supercell of a prototype, perfect and damaged."""
     cell = prototypes.build_crystal(library[name], dice)
-    whole = cell.repeat(crystals.supercell_replicas(cell))
-    hurt = damage.remove_atoms(whole, 0.25, dice)
-    hurt.positions += dice.normal(scale=0.05 * length_scale(cell), size=hurt.positions.shape)
-    ways = {"the network": lambda a: name_by_network(a, dice) == groups[names.index(name)]}
-    ways |= {"spglib": lambda a: crystals.space_group(a, 0.1) == library[name].cells[0].space_group}
-    ways["pymatgen's matcher"] = lambda a: library[name].names["aflow"] in matched(a)
+    perfect = cell.repeat(crystals.supercell_replicas(cell))
+    damaged = damage.remove_atoms(perfect, 0.25, dice)
+    damaged.positions += dice.normal(scale=0.05 * length_scale(cell), size=damaged.positions.shape)
+    return {"perfect": perfect, "damaged": damaged}
+
+
+def methods(name, dice):
+    """Functions that say whether a structure is of a prototype."""
+    label, group = library[name].names["aflow"], library[name].cells[0].space_group
+    ways = {"the network": lambda atoms: name_by_network(atoms, dice) == groups[names.index(name)]}
+    ways |= {"spglib": lambda atoms: crystals.space_group(atoms, 0.1) == group}
+    ways |= {"pymatgen's matcher": lambda atoms: label in matched(atoms)}
     if rivals.HAS_MATID:
-        ways["MatID and the matcher"] = lambda a: library[name].names["aflow"] in matched(rivals.repeating_cell(a))
-    return [
-        timed(way, function, state, a)
-        for way, function in ways.items()
-        for state, a in (("perfect", whole), ("damaged", hurt))
-    ]
+        ways["MatID and the matcher"] = lambda atoms: label in matched(rivals.repeating_cell(atoms))
+    return ways
 
 
+# %%
 def name_by_network(atoms, dice):
     ball = clouds.cut_cloud(crystals.rotate(atoms, dice.uniform(0, 360, 3)), 256, "sphere", dice)
     return answers_of(model, spectrum(ball)[None])[0][0]
@@ -630,7 +644,13 @@ def timed(way, function, state, atoms):
 
 # %%
 chosen = np.random.default_rng(seed).permutation(len(names))[:rivals_to_ask]
-found = pd.DataFrame([row for i in chosen for row in ask_all(names[i], int(i))])
+rows = []
+for i in chosen:
+    dice = np.random.default_rng([seed, int(i), 6])
+    states = two_states(names[i], dice)
+    for way, function in methods(names[i], dice).items():
+        rows += [timed(way, function, state, atoms) for state, atoms in states.items()]
+found = pd.DataFrame(rows)
 table = found.groupby(["method", "state"]).agg({"right": "mean", "seconds": "median"}).unstack()
 KEYS = {"the network": "network", "pymatgen's matcher": "pymatgen", "MatID and the matcher": "matid"}
 for (what, state), column in table.items():
