@@ -293,7 +293,7 @@ test_stacks = dict(zip(tests, learning.compute_spectra(library, test_paths)))
 
 
 def seconds_of(paths):
-    """From the first to the last piece of spectra on disk, whether written now or by an earlier run."""
+    """From the first to the last piece of spectra on disk, whether written now or by an earlier run (its pauses included)."""
     written = [file.stat().st_mtime for path in paths for file in path.rglob("*") if file.is_file()]
     return max(written) - min(written)
 
@@ -355,7 +355,7 @@ results["many.threshold"], results["many.error_rate"] = threshold, error_rate
 # %% [markdown]
 # The network sees peaks, and peaks do not say how many atoms of each kind there are. That is quickly counted: of AB₂, one third and two
 # thirds. Among N atoms, half of them of one kind, chance alone moves a share by $\sqrt{1/4N}$; twice as much, $1/\sqrt{N}$, is allowed here. Prototypes with
-# other shares are struck out.
+# other shares are ruled out. (Vacancies of one kind alone may move shares more: TiC₀.₈ is no longer rock salt.)
 
 
 # %%
@@ -411,10 +411,10 @@ for ax, by, title in zip(axes, (kinds, sizes), ("kinds of atoms", "atoms in the 
     order = list(by.categories)
     middle, low, high = 100 * np.array([mistakes[k] for k in order]).T
     ax.errorbar(order, middle, (middle - low, high - middle), fmt="o", capsize=3)
-    ax.set(xlabel=title, ylim=(0, None))
+    ax.set_xlabel(title)
     if by is kinds:
         results |= {f"many.mistaken.kinds_{k[0]}": mistakes[k][0] for k in order}
-axes[0].set_ylabel("mistaken (%)")
+axes[0].set(ylabel="mistaken (%)", ylim=(0, None))
 run.save_figure(figure, "fig_16d_by_size")
 
 # %% [markdown]
@@ -472,8 +472,8 @@ results |= {f"many.left_in.{test}": refused.loc[test, ("refused", "known")] for 
 results["many.left_out.alone"] = refused.loc["perfect", ("alone", "left out")]
 
 # %% [markdown]
-# A cloud is the hardest case. A file has a cell, and `classify` then asks spglib, too: a prototype whose space group the crystal does not have, at any tolerance, is
-# struck out. **Predict:** how many are refused of the same prototypes as files?
+# A cloud is the hardest case. A file has a cell, and `classify` then asks spglib, too: where it finds a space group, prototypes that have another at every tolerance are
+# ruled out. (Of a large supercell they are not: a defect in it changes the group.) **Predict:** how many of the same prototypes are refused as files?
 
 # %%
 crystals_of = {
@@ -482,7 +482,7 @@ crystals_of = {
 }
 
 
-def as_file(name, folder=None):
+def as_file(name, folder):
     """Whether a crystal is named rightly, and whether it is refused, by `classify`."""
     answer = classify.classify(crystals_of[name], folder)["prototype"]
     its_group = card["groups"][groups[names.index(name)]]["name"]
@@ -490,7 +490,7 @@ def as_file(name, folder=None):
 
 
 # %%
-files_known, files_left_out = [], []
+files_left_out = []
 for part, (network, least) in enumerate(partial_networks):
     folder = run.path(f"many/part_{part}")
     learning.save_network(folder, network, card | {"threshold": least})
@@ -517,8 +517,9 @@ taken = [(learning.title(library[names[i]]), card["groups"][g]["title"], n) for 
 pd.DataFrame(taken, columns=["left out", "taken for", "of the perfect clouds"]).head(25).style.hide(axis="index")
 
 # %% [markdown]
-# Of perfect strangers <!--=many.left_out.perfect:.1%-->…<!--/--> are refused as clouds, at a price of <!--=many.left_in.perfect:.1%-->…<!--/--> of the known, <!--=many.left_out.alone:.1%-->…<!--/--> by the probability alone;
-# as files, <!--=many.left_out.file:.1%-->…<!--/--> of the strangers and <!--=many.left_in.file:.1%-->…<!--/--> of the known. What is accepted are relatives, as
+# Of perfect strangers <!--=many.left_out.perfect:.1%-->…<!--/--> are refused as clouds, and with them <!--=many.left_in.perfect:.1%-->…<!--/--> of the known; by probability alone, <!--=many.left_out.alone:.1%-->…<!--/--> of the strangers.
+# As files, one crystal each, <!--=many.left_out.file:.1%-->…<!--/--> of the strangers are refused, and <!--=many.left_in.file:.1%-->…<!--/--> of the known by the full network (<!--=many.file.right:.1%-->…<!--/--> of these are
+# named rightly, <!--=many.file.wrong:.1%-->…<!--/--> are wrong and accepted). What is accepted are relatives, as
 # the table shows: superstructures whose vacancies or kinds are ordered, other stackings of the same layers, slight distortions. The full network
 # tells such pairs apart because it has learned both; without one, the other is the nearest answer. To tell a family apart, put every member of it into the folder.
 #
@@ -598,7 +599,7 @@ table.style.hide(axis="index")
 # %% [markdown]
 # As files, <!--=many.real.file.right_given-->…<!--/--> are named rightly and <!--=many.real.file.wrong-->…<!--/--> wrongly; as perfect balls <!--=many.real.perfect.right_given-->…<!--/--> and
 # <!--=many.real.perfect.wrong-->…<!--/-->; without a quarter of their atoms, displaced by 5 %, <!--=many.real.vacancies_25_displaced_5.right_given-->…<!--/--> and <!--=many.real.vacancies_25_displaced_5.wrong-->…<!--/-->.
-# Those refused lie far from the one crystal that the library has of their prototype.
+# The table above says which: most are layered, with c/a far from that of the one crystal in the library.
 #
 # ## Other methods
 #
@@ -781,7 +782,7 @@ pd.DataFrame(rows).round(2)
 #
 # - A second power spectrum, of the kinds, tells compounds apart whatever their elements; both come from one sum over the atoms.
 # - One network names <!--=many.groups-->…<!--/--> prototypes in any orientation, <!--=many.vacancies_50.right:.1%-->…<!--/--> rightly when half of the atoms are missing.
-# - Peaks do not say everything: composition and, of a file, symmetry strike out what cannot be. Then <!--=many.left_out.file:.0%-->…<!--/--> of the prototypes that the network does
+# - Peaks do not say everything: composition and, of a file, symmetry rule out what cannot be. Then <!--=many.left_out.file:.0%-->…<!--/--> of the prototypes that the network does
 #   not know are refused as files, <!--=many.left_out.perfect:.0%-->…<!--/--> as clouds; near relatives of known ones are taken for these.
 #
 # Next: [11 Which crystal is it?](11_classify_your_crystal.ipynb) takes a file of yours.

@@ -95,7 +95,8 @@ prepared.notes
 # %% [markdown]
 # The cell stands for an endless crystal, of which balls of a few hundred atoms are cut out. However small, thin or skew the cell, whatever
 # it lacks, the balls are those of the crystal; their spectra, which no rotation changes, give the answer: those of the places the class of the
-# seven (notebook 08), those of places and kinds the prototype, one of hundreds (notebook 10). Beside this, spglib looks at the cell, at a tolerance that fits the scatter of the atoms. It does not decide.
+# seven (notebook 08), those of places and kinds the prototype, one of hundreds (notebook 10). Beside this, spglib looks at the cell, at a tolerance that fits the scatter of the
+# atoms. It names nothing, but rules out prototypes of another space group.
 #
 # The answer:
 

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,7 @@ from xtalsight.classify import (
     load_network,
     load_prototypes,
     outcome,
+    prototype_files,
     read_structures,
     refusal_threshold,
     refusal_thresholds,
@@ -395,10 +397,25 @@ SKUTTERUDITE = crystal(
 )
 
 
-def with_an_impurity(n_repeat):
-    """A supercell of iron, one atom of which is another."""
-    cell = bulk("Fe", cubic=True).repeat(n_repeat)
-    cell.numbers[0] = 13
+def with_impurities(count, n_repeat=2):
+    """A supercell of copper, a few atoms of which are others."""
+    cell = bulk("Cu", cubic=True).repeat(n_repeat)
+    cell.numbers[:count] = 79
+    return cell
+
+
+def superstructure():
+    """An order in 16 atoms of bcc: AB11CD3, of space group 221."""
+    cell = bulk("Fe", cubic=True).repeat(2)
+    places = np.rint(4 * cell.get_scaled_positions()).astype(int) % 4
+    on_corners = (places % 2 == 0).all(axis=1)
+    halves = (places == 2).sum(axis=1)
+    for numbers, chosen in (
+        (13, on_corners & (halves == 0)),
+        (14, on_corners & (halves == 3)),
+        (15, on_corners & (halves == 1)),
+    ):
+        cell.numbers[chosen] = numbers
     return cell
 
 
@@ -407,10 +424,11 @@ def with_an_impurity(n_repeat):
     [
         (SKUTTERUDITE, True),
         (rotate(SKUTTERUDITE, (10, 20, 30)).repeat((2, 1, 1)), True),
-        (with_an_impurity(2), True),
-        (with_an_impurity(3), False),
+        (superstructure(), True),
+        (with_impurities(1), False),
+        (with_impurities(2), False),
     ],
-    ids=["skutterudite", "two cells", "an atom of 16", "an impurity, an atom of 54"],
+    ids=["skutterudite", "two cells", "superstructure", "an impurity", "a pair"],
 )
 def test_kinds_that_respect_the_symmetry_of_a_large_cell_are_ordered(atoms, ordered):
     assert are_ordered(prepare(atoms)) == ordered
@@ -430,6 +448,7 @@ GROUPS = [
     {"name": "B2", "title": "CsCl", "shares": [[0.5, 0.5]], "spacegroups": [221], "atoms": 2, "class": None},
     {"name": "C1", "title": "fluorite", "shares": [[2 / 3, 1 / 3]], "spacegroups": [225], "atoms": 3, "class": None},
     {"name": "C8", "title": "quartz", "shares": [[2 / 3, 1 / 3]], "spacegroups": [154], "atoms": 9, "class": None},
+    {"name": "A1", "title": "copper", "shares": [[1.0]], "spacegroups": [225, 221], "atoms": 1, "class": "fcc"},
 ]
 
 
@@ -439,26 +458,74 @@ def network_says(monkeypatch):
 
     class Says:
         def __init__(self, probabilities):
-            self.probabilities = np.array([[*probabilities, 1 - sum(probabilities)]], np.float32)
+            of_groups = np.resize([*probabilities, *np.zeros(len(GROUPS))], len(GROUPS))
+            self.probabilities = np.array([[*of_groups, 1 - sum(probabilities)]], np.float32)
 
         def predict_on_batch(self, spectra):
             return np.repeat(self.probabilities, len(spectra), axis=0)
 
     def say(*probabilities):
-        card = {"groups": GROUPS, "threshold": 0.3, "group_of_output": [0, 1, 2, 3]}
+        card = {"groups": GROUPS, "threshold": 0.3, "group_of_output": [0, 1, 2, 3, 4]}
         monkeypatch.setattr("xtalsight.classify.load_prototypes", lambda folder: (Says(probabilities), card))
 
     return say
 
 
-def test_composition_strikes_out_what_the_network_takes_for_another(network_says):
+def test_the_next_candidate_is_possible_too(network_says):
+    network_says(0.4, 0.3, 0.2, 0.1)
+    answer = classify(COMPOUNDS["AB2_cF12_225_a_c"][0])["prototype"]
+    assert answer["verdict"] == "refused"  # 0.2 is too little
+    network_says(0.3, 0.1, 0.4, 0.05)
+    supercell = COMPOUNDS["AB2_cF12_225_a_c"][0].repeat(3)[3:]
+    answer = classify(supercell)["prototype"]
+    assert (answer["name"], answer["next"]) == ("C1", "quartz")
+
+
+def test_the_space_groups_of_a_joined_group_are_all_named(network_says):
+    network_says(0.0, 0.0, 0.0, 0.0, 0.9)
+    answer = classify(bulk("Fe"))["prototype"]
+    assert answer["reason"] == "looks like copper, whose space group is 225 or 221"
+
+
+@pytest.mark.parametrize("fraction", [0.25, 0.5])
+def test_vacancies_at_random_in_a_supercell_leave_composition_possible(fraction, network_says):
+    network_says(0.9, 0.0, 0.0, 0.0)
+    supercell = bulk("NaCl", "rocksalt", a=5.64, cubic=True).repeat(2)
+    accepted = [
+        classify(remove_atoms(supercell, fraction, np.random.default_rng(i)))["prototype"]["verdict"] == "accepted"
+        for i in range(8)
+    ]
+    assert sum(accepted) >= 7
+
+
+def test_a_surface_of_one_kind_leaves_composition_possible(network_says):
+    """Of B2, seven layers, the two outermost of nickel."""
+    network_says(0.0, 0.9, 0.0, 0.0)
+    layers = bulk("NiAl", "cesiumchloride", a=2.88).repeat((1, 1, 4))[:-1]
+    layers.pbc = (True, True, False)
+    layers.cell[2] = 0
+    assert classify(layers.repeat((6, 6, 1)))["prototype"]["name"] == "B2"
+
+
+def test_a_network_of_an_earlier_version_is_to_be_learned_again(tmp_path):
+    for file, name in zip(prototype_files(), ("network.keras", "card.json"), strict=True):
+        shutil.copy(file, tmp_path / name)
+    card = load_json(tmp_path / "card.json")
+    for group in card["groups"]:
+        del group["shares"]
+    save_json(tmp_path / "card.json", card)
+    with pytest.raises(ValueError, match="learn it again"):
+        load_prototypes(tmp_path)
+
+
+def test_composition_rules_out_what_the_network_takes_for_another(network_says):
     network_says(0.9, 0.0, 0.0, 0.0)
     answer = classify(COMPOUNDS["AB2_cF12_225_a_c"][0])["prototype"]
     assert (answer["name"], answer["verdict"]) == ("B1", "refused")
     assert answer["reason"] == "looks like salt, whose kinds have other shares of the atoms"
 
 
-def test_symmetry_strikes_out_what_the_network_takes_for_another(network_says):
+def test_symmetry_rules_out_what_the_network_takes_for_another(network_says):
     network_says(0.9, 0.0, 0.0, 0.0)
     answer = classify(COMPOUNDS["AB_cP2_221_b_a"][0])["prototype"]
     assert (answer["name"], answer["verdict"]) == ("B1", "refused")
@@ -494,12 +561,14 @@ def test_both_hands_of_a_crystal_are_one_prototype(group, z, network_says):
 @pytest.mark.parametrize(
     "shares, n_atoms, fits",
     [
-        ((0.5, 0.5), 256, [True, True, False, False]),
-        ((0.54, 0.46), 256, [True, True, False, False]),
-        ((0.57, 0.43), 256, [False, False, False, False]),
-        ((0.57, 0.43), 64, [True, True, True, True]),
-        ((0.66, 0.32, 0.02), 256, [False, False, True, True]),
-        ((1.0,), 256, [False, False, False, False]),
+        ((0.5, 0.5), 256, [True, True, False, False, False]),
+        ((0.54, 0.46), 256, [True, True, False, False, False]),
+        ((0.57, 0.43), 256, [False] * 5),
+        ((0.57, 0.43), 64, [True, True, True, True, False]),
+        ((0.57, 0.43), np.array([64, 256, 64, 256, 64]), [True, False, True, False, False]),
+        ((0.66, 0.32, 0.02), 256, [False, False, True, True, False]),
+        ((1.0,), 256, [False, False, False, False, True]),
+        ((0.97, 0.03), 30, [False] * 5),
     ],
 )
 def test_shares_of_the_kinds_fit_within_what_chance_changes(shares, n_atoms, fits):

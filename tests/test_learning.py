@@ -118,7 +118,14 @@ def test_groups_are_described_by_their_members():
     assert [group["spacegroups"] for group in (fcc, salt, mine)] == [[225], [225], [136]]
     assert [group["atoms"] for group in (fcc, salt, mine)] == [1, 2, 6]
     assert [group["class"] for group in (fcc, salt, mine)] == ["fcc", None, None]
-    json.dumps([fcc, salt, mine])
+    assert json.loads(json.dumps(fcc["members"])) == fcc["members"]
+
+
+def test_a_noisy_file_has_the_space_group_of_its_crystal_too():
+    noisy = SALT.copy()
+    noisy.rattle(0.02, seed=SEED)
+    (group,) = describe_groups({"salt": prototype("salt", noisy)}, np.array([0]))
+    assert 225 in group["spacegroups"]
 
 
 def test_a_group_of_two_classes_has_none():

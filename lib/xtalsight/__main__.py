@@ -73,7 +73,7 @@ def _text(result):
 
 def map_file(file, radius: float | None, stride: float | None, network=None) -> int:
     """Map the first structure of a file; write ``<name>.map.csv`` and ``<name>.map.png`` here; return 1 if it failed,
-    else 0."""
+    2 if there is no such network, else 0."""
     from xtalsight.grains import map_structure  # not above: `classify` does not need matplotlib
     from xtalsight.plots import draw_map
     from xtalsight.store import replacing, save_table

@@ -35,14 +35,12 @@ _HEAVIEST = 94  # atomic number; there are no form factors for much heavier elem
 _AGREEING = 0.75  # least share of the places that have to name the class of the whole
 _NO_PEAKS = 1.6  # of the directions' root mean square over the mean, on any sphere: speckle has one
 _MOLTEN = "no peaks: molten or amorphous"
-_MANY_CELLS = (
-    7  # of a prototype: a crystal whose primitive cell holds as many may be one with a defect in each supercell
-)
-# The other hand of a chiral space group, which no power spectrum tells.
-_LEFT_HANDED = {78: 76, 95: 91, 96: 92, 145: 144, 153: 151, 154: 152, 170: 169, 172: 171, 179: 178, 181: 180, 213: 212}
+_SUPERCELL = 7  # cells of a prototype in a primitive cell, from which on it may be a supercell of eight with a defect
+# Enantiomorphic space groups, which no power spectrum tells apart.
+_OTHER_HAND = {78: 76, 95: 91, 96: 92, 145: 144, 153: 151, 154: 152, 170: 169, 172: 171, 179: 178, 181: 180, 213: 212}
 _FEWEST = 16  # atoms of a primitive cell whose kinds can be without order
-_BY_CHANCE = 4  # operations of the point group: kinds that are drawn at random leave one or two
-_PURE = 0.95  # share of the most common kind, from which on the others are impurities
+_SYMMETRIC = 8  # operations of the point group: kinds at random leave fewer on a lattice
+_FEW = 3  # atoms in the primitive cell of other kinds than the most common: fewer are symmetric by chance
 _SHUFFLES = 16  # of the kinds, with which those of a structure are compared
 _SIGNIFICANT = 5.0  # standard deviations of these
 _DOUBT = 0.9  # two classes that have this probability together, none of them enough, are both named
@@ -240,7 +238,8 @@ def classify(atoms: Atoms, network=None) -> dict:
     Returns
     -------
     dict
-        ``prototype``: the most probable prototype as in `PrototypeAnswer`, a dictionary. ``class`` (the most probable
+        ``prototype``: the most probable prototype, of those that composition (`fit_composition`) and, of a crystal with
+        a cell, the space group leave possible, as in `PrototypeAnswer`, a dictionary. ``class`` (the most probable
         of the seven, of the places alone), ``probability``, ``probabilities`` (by class, and of "none"; of several
         balls together, see `together`), ``verdict`` ("one of the seven"; or "none of the seven" where the answer is
         refused, or the kinds of a compound are ordered), ``reason`` (of the latter, else None), ``kinds`` ("one",
@@ -313,18 +312,25 @@ def _prototype(prepared, spectra, class_of_places, refused, is_none, found, fold
     """What the kinds are, the prototype, and why the class is none of the seven (None: it is one).
 
     `refused` is why the class of the places is refused, or None; `is_none` whether that is for too few atoms, too
-    thin a piece or no peaks, and so holds for any prototype; `found` what `_symmetry` did.
+    thin a piece or no peaks, and so holds for any prototype; `found` is the third value that `_symmetry` returns.
     """
     network, card = load_prototypes(folder)
     several = len(np.unique(prepared.balls[0].numbers)) > 1
     kinds = ("ordered" if are_ordered(prepared) else "without order") if several else "one"
-    shares = shares_of_kinds((prepared.balls[0] if prepared.elements is None else prepared.elements).numbers)
+    groups, n_atoms = card["groups"], len(prepared.balls[0])
+    judged = prepared.balls[0] if prepared.elements is None else prepared.elements
+    shares = shares_of_kinds(judged.numbers)
+    if prepared.elements is None:  # a piece, whose surface may be of one kind
+        n_atoms /= 4
+    else:  # of a small supercell with defects the cell has fewer atoms than the ball
+        n_cell = len(judged) if found is None else found[1]
+        n_atoms = np.where(_may_have_defects(n_cell, groups), min(n_cell, n_atoms), n_atoms)
     if kinds == "without order":  # an alloy: what counts is the places, as if all atoms were of one kind
         spectra, shares, found = np.repeat(spectra[:, :1], 2, axis=1), (1.0,), None
         prepared.notes.append("kinds without order: an alloy; the answer is the lattice of its places")
-    composed = fit_composition(shares, len(prepared.balls[0]), card["groups"])
-    allowed = composed & _fit_symmetry(found, card["groups"])
-    answer, its_class = _name_prototype(predict_groups(network, card, spectra), card, composed, allowed)
+    fits_shares = fit_composition(shares, n_atoms, groups)
+    possible = fits_shares & _fit_symmetry(found, groups)
+    answer, its_class = _name_prototype(predict_groups(network, card, spectra), card, fits_shares, possible)
     accepted, why = answer.verdict == "accepted", None
     if is_none:
         why = refused
@@ -340,24 +346,27 @@ def _prototype(prepared, spectra, class_of_places, refused, is_none, found, fold
     return kinds, answer, refused or f"an ordered compound, {answer.reason}; {alone}"
 
 
-def _name_prototype(by_ball, card, composed, possible):
-    """The answer by probabilities (n_balls, n_groups + 1) and its class of the seven, if any: among the groups that
-    composition alone, and with symmetry, leaves possible."""
+def _name_prototype(by_ball, card, fits_shares, possible):
+    """The answer by probabilities (n_balls, n_groups + 1), and its class of the seven, if any.
+
+    It is one of the groups that are `possible`, by composition (`fits_shares`) and symmetry; what is refused is named
+    after the nearest, possible or not.
+    """
     groups, threshold = card["groups"], card["threshold"]
     probabilities = together(by_ball)[:-1]
     accepted = (probabilities * possible).max() >= threshold
-    # What is refused is named after the nearest, possible or not.
-    first, second = np.resize(np.argsort(-probabilities * (possible if accepted else 1)), 2)
+    candidates = possible if accepted else np.ones_like(possible)
+    first, second = np.resize(np.argsort(-probabilities - candidates), 2)
     group, following = groups[first], groups[second]
     reason = None
     if probabilities[first] < threshold:
         reason = f"none of the {len(groups)} prototypes of this network"
-    elif not composed[first]:
+    elif np.mean((by_ball[:, :-1] * candidates).argmax(axis=1) == first) < _AGREEING:
+        reason = "more than one crystal: its balls are of different prototypes; use map"
+    elif not fits_shares[first]:
         reason = f"looks like {group['title']}, whose kinds have other shares of the atoms"
     elif not possible[first]:
-        reason = f"looks like {group['title']}, whose space group is {group['spacegroups'][0]}"
-    elif np.mean((by_ball[:, :-1] * possible).argmax(axis=1) == first) < _AGREEING:
-        reason = "more than one crystal: its balls are of different prototypes; use map"
+        reason = f"looks like {group['title']}, whose space group is {' or '.join(map(str, group['spacegroups']))}"
     answer = PrototypeAnswer(
         group["name"], group["title"], float(probabilities[first]), "refused" if reason else "accepted", reason,
         following["title"], float(probabilities[second])
@@ -371,36 +380,43 @@ def shares_of_kinds(numbers) -> tuple[float, ...]:
     return tuple((np.sort(counts)[::-1] / len(numbers)).tolist())
 
 
-def fit_composition(shares, n_atoms: int, groups: list[dict]) -> np.ndarray:
+def fit_composition(shares, n_atoms, groups: list[dict]) -> np.ndarray:
     """Whether atoms can be of each of the groups of a card by the `shares_of_kinds`, (n_groups,) bool.
 
     Shares, in the order of their size, may differ by 1 / sqrt(N), two standard deviations of an even share among N
-    atoms: by so much do vacancies and the cut of a cloud change them.
+    atoms: vacancies at random, and the cut through a crystal, seldom change them more. Vacancies of one kind alone do:
+    TiC0.8 is no rock salt by this. Atoms of one kind are no compound, nor the reverse.
 
     Parameters
     ----------
     shares : sequence of float
-    n_atoms : int
+    n_atoms : float, or ndarray of shape (n_groups,)
         That are judged, N.
     groups : list of dict
         Of `xtalsight.learning.describe_groups`.
     """
-    every = [shares, *(its for group in groups for its in group["shares"])]
-    padded = np.array([*zip_longest(*every, fillvalue=0.0)]).T
-    near = np.abs(padded[1:] - padded[0]).max(axis=1) <= 1 / np.sqrt(n_atoms)
     group_of = np.repeat(np.arange(len(groups)), [len(group["shares"]) for group in groups])
-    return np.bincount(group_of, weights=near) > 0
+    of_groups = [its for group in groups for its in group["shares"]]
+    padded = np.array([*zip_longest(shares, *of_groups, fillvalue=0.0)]).T
+    apart = np.abs(padded[1:] - padded[0]).max(axis=1)
+    is_element = np.array([len(its) == 1 for its in of_groups])
+    fits = (apart <= 1 / np.sqrt(np.broadcast_to(n_atoms, len(groups))[group_of])) & (is_element == (len(shares) == 1))
+    return np.bincount(group_of, weights=fits) > 0
 
 
 def _fit_symmetry(found, groups):
-    """Whether a crystal can be of each of the groups by what `_symmetry` found, (n_groups,) bool."""
+    """Whether a crystal can be of each of the groups by the space groups that `_symmetry` found, (n_groups,) bool."""
     if found is None:
         return np.ones(len(groups), bool)
     numbers, n_atoms = found
-    numbers = {_LEFT_HANDED.get(number, number) for number in numbers}
-    is_defect = np.array([n_atoms >= _MANY_CELLS * group["atoms"] for group in groups])
-    own = [{_LEFT_HANDED.get(number, number) for number in group["spacegroups"]} for group in groups]
-    return is_defect | [not numbers.isdisjoint(of) for of in own]
+    numbers = {_OTHER_HAND.get(number, number) for number in numbers}
+    own = [{_OTHER_HAND.get(number, number) for number in group["spacegroups"]} for group in groups]
+    return _may_have_defects(n_atoms, groups) | [not numbers.isdisjoint(of) for of in own]
+
+
+def _may_have_defects(n_atoms, groups):
+    """Whether a primitive cell of so many atoms may be a supercell of each group with a defect in it, (n_groups,) bool."""
+    return np.array([n_atoms >= _SUPERCELL * group["atoms"] for group in groups])
 
 
 def predict_groups(network, card: dict, spectra: np.ndarray) -> np.ndarray:
@@ -420,8 +436,8 @@ def by_group(probabilities: np.ndarray, groups: np.ndarray) -> np.ndarray:
 def are_ordered(prepared: Prepared) -> bool:
     """Whether the kinds of a structure's atoms have an order on their places.
 
-    They have one if they repeat in a primitive cell of fewer than `_FEWEST` atoms, or respect symmetry: by chance, they
-    leave their places hardly any. Else the kinds are shuffled among the places, of the primitive cell or cloud,
+    They have one if they repeat in a primitive cell of fewer than `_FEWEST` atoms, or keep symmetry of the places, which
+    kinds at random hardly do: all of it, or much. Else the kinds are shuffled among the places, of the primitive cell or cloud,
     `_SHUFFLES` times; order shows as peaks, by the mean square of S_2 over all spheres
     (`xtalsight.spectra.harmonics`), which is then more than `_SIGNIFICANT` standard deviations above that of the
     shuffled.
@@ -436,8 +452,10 @@ def are_ordered(prepared: Prepared) -> bool:
             place = its.mapping_to_primitive[place]
             n_primitive = its.mapping_to_primitive.max() + 1
             operations = len(its.rotations) * n_primitive / len(crystal)
-            is_symmetric = operations >= _BY_CHANCE or (of_places is not None and 1 < its.number == of_places.number)
-            if n_primitive < _FEWEST or (is_symmetric and shares_of_kinds(crystal.numbers)[0] < _PURE):
+            keep_all = of_places is not None and its.number == of_places.number
+            minority = n_primitive * (1 - shares_of_kinds(crystal.numbers)[0])
+            is_symmetric = operations >= (_SYMMETRIC / 2 if keep_all else _SYMMETRIC)
+            if n_primitive < _FEWEST or (is_symmetric and minority > _FEW - 0.5):
                 return True
     _, first, of_place = np.unique(place, return_index=True, return_inverse=True)
     kinds = ball.numbers[first]
@@ -498,7 +516,10 @@ def prototype_files(folder=None) -> tuple[Path, Path]:
 def _load_prototypes(network, card, changed):
     from xtalsight import networks
 
-    return networks.load(network), load_json(card)
+    described = load_json(card)
+    if not all("shares" in group for group in described["groups"]):
+        raise ValueError(f"{card.parent} was learned by an earlier version: learn it again")
+    return networks.load(network), described
 
 
 def _reason(n_atoms, is_thin, spectra, by_place, probabilities, card, group):

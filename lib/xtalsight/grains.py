@@ -62,7 +62,7 @@ def map_structure(
         Number of processes; -1 takes every core. Neither it nor the order of the atoms changes a class.
     network : path, optional
         Folder of a network that ``xtalsight learn`` made: its prototypes are named, too, by the threshold alone. (Whether
-        kinds have an order at all, as `xtalsight.classify.classify` asks, is not asked.)
+        kinds have an order at all and composition fits, as `xtalsight.classify.classify` asks, is not asked.)
 
     Returns
     -------

@@ -14,8 +14,8 @@ import tensorflow as tf
 from scipy.sparse.csgraph import connected_components
 
 from xtalsight import dataset, networks
-from xtalsight.classify import by_group, refusal_threshold, share, shares_of_kinds
-from xtalsight.crystals import CLASSES, PROTOTYPES
+from xtalsight.classify import TOLERANCES, by_group, refusal_threshold, share, shares_of_kinds
+from xtalsight.crystals import CLASSES, PROTOTYPES, space_group
 from xtalsight.prototypes import (
     INTERNAL,
     LATTICE,
@@ -104,7 +104,7 @@ def describe_groups(prototypes: Mapping[str, Prototype], groups: np.ndarray) -> 
     """Name the groups.
 
     Of each ``name``, ``title`` (what people call it), ``members``, ``shares`` (the `shares_of_kinds` of every crystal),
-    ``spacegroups``, ``atoms`` of the smallest primitive cell, and the ``class`` of the seven whose prototype it is, or None.
+    ``spacegroups`` (at tight tolerances: a file may hold some noise), ``atoms`` of the smallest primitive cell, and the ``class`` of the seven whose prototype it is, or None.
     """
     described = []
     for group in range(groups.max() + 1):
@@ -116,12 +116,17 @@ def describe_groups(prototypes: Mapping[str, Prototype], groups: np.ndarray) -> 
                 "title": " or ".join(map(title, members)),
                 "members": [{"name": p.name, **p.names, "atoms": len(p.cells[0].atoms)} for p in members],
                 "shares": sorted({shares_of_kinds(c.atoms.numbers) for p in members for c in p.cells}),
-                "spacegroups": sorted({c.space_group for p in members for c in p.cells}),
+                "spacegroups": sorted({number for p in members for c in p.cells for number in _space_groups(c.atoms)}),
                 "atoms": min(len(c.atoms) for p in members for c in p.cells),
                 "class": classes.pop() if len(classes) == 1 else None,
             }
         )
     return described
+
+
+def _space_groups(atoms):
+    spacing = (atoms.get_volume() / len(atoms)) ** (1 / 3)
+    return [space_group(atoms, tolerance * spacing) for tolerance in TOLERANCES if tolerance <= 0.03]
 
 
 def title(prototype: Prototype) -> str:
