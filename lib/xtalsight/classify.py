@@ -10,7 +10,7 @@ import spglib
 from ase import Atoms
 from scipy.stats import binomtest
 
-from xtalsight.crystals import CLASS_OF_SPACE_GROUP, CLASSES, space_group, standard_supercell
+from xtalsight.crystals import CLASS_OF_SPACE_GROUP, CLASSES, standard_supercell
 from xtalsight.fingerprints import DiffractionGeometry, fingerprint, length_scale
 from xtalsight.preparation import SMALLEST, SPACING, Prepared, prepare, thickness
 from xtalsight.reading import read_structures
@@ -447,12 +447,12 @@ def are_ordered(prepared: Prepared) -> bool:
     if crystal is not None and len(crystal) <= _MOST_FOR_SYMMETRY:
         alike = crystal.copy()
         alike.numbers[:] = 1
-        its, of_places = (_symmetry_dataset(of, 0.01 * SPACING / prepared.scale) for of in (crystal, alike))
+        its, of_alike = (_symmetry_dataset(of, 0.01 * SPACING / prepared.scale) for of in (crystal, alike))
         if its is not None:
             place = its.mapping_to_primitive[place]
             n_primitive = its.mapping_to_primitive.max() + 1
             operations = len(its.rotations) * n_primitive / len(crystal)
-            keep_all = of_places is not None and its.number == of_places.number
+            keep_all = of_alike is not None and its.number == of_alike.number
             minority = n_primitive * (1 - shares_of_kinds(crystal.numbers)[0])
             is_symmetric = operations >= (_SYMMETRIC / 2 if keep_all else _SYMMETRIC)
             if n_primitive < _FEWEST or (is_symmetric and minority > _FEW - 0.5):
@@ -579,12 +579,8 @@ def _symmetry(prepared):
         prepared.notes.append(f"no search for symmetry among {len(prepared.crystal)} atoms")
         return None, None, None
     spacing = (prepared.crystal.get_volume() / len(prepared.crystal)) ** (1 / 3)
-    groups = []
-    for tolerance in TOLERANCES:
-        try:
-            groups.append(space_group(prepared.elements, tolerance * spacing))
-        except ValueError:
-            groups.append(0)
+    datasets = [_symmetry_dataset(prepared.elements, tolerance * spacing) for tolerance in TOLERANCES]
+    groups = [0 if dataset is None else dataset.number for dataset in datasets]
     # At loose tolerances groups below the tetragonal ones appear by chance.
     least = [3 if tolerance < 0.1 else 75 for tolerance in TOLERANCES]
     start = next((i for i, (one, other) in enumerate(pairwise(groups)) if one == other >= least[i]), None)
@@ -594,9 +590,7 @@ def _symmetry(prepared):
     prepared.notes.append(
         f"space group at a tolerance of {TOLERANCES[start]:g} of the spacing of atoms, {tolerance:.2g} Å"
     )
-    dataset = _symmetry_dataset(prepared.elements, tolerance)
-    found = None if dataset is None else (set(groups), int(dataset.mapping_to_primitive.max()) + 1)
-    return groups[start], tolerance, found
+    return groups[start], tolerance, (set(groups), int(datasets[start].mapping_to_primitive.max()) + 1)
 
 
 def _in_standard_orientation(prepared, tolerance):
