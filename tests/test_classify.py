@@ -13,6 +13,7 @@ from ase import Atoms
 from ase.build import bcc110, bulk, fcc100, fcc111, graphene, molecule
 from ase.collections import dcdft
 from ase.spacegroup import crystal
+from conftest import CIF_OF_SITES
 from scipy.spatial.transform import Rotation
 
 from xtalsight import counterexamples
@@ -46,24 +47,7 @@ from xtalsight.report import publish_prototypes, publish_weights
 from xtalsight.store import load_json, save_json
 
 SEED = 1912
-DISORDERED = """data_alloy
-_cell_length_a 3.75
-_cell_length_b 3.75
-_cell_length_c 3.75
-_cell_angle_alpha 90
-_cell_angle_beta 90
-_cell_angle_gamma 90
-_space_group_name_H-M_alt 'F m -3 m'
-loop_
-_atom_site_label
-_atom_site_type_symbol
-_atom_site_fract_x
-_atom_site_fract_y
-_atom_site_fract_z
-_atom_site_occupancy
-Cu1 Cu 0 0 0 0.5
-Au1 Au 0 0 0 0.5
-"""
+DISORDERED = CIF_OF_SITES + "Cu1 Cu 0 0 0 0.5\nAu1 Au 0 0 0 0.5\n"
 
 
 def noted(answer, text):

@@ -9,6 +9,7 @@ import spglib
 from ase import Atoms
 from ase.build import bulk, molecule
 from ase.spacegroup import crystal
+from conftest import CIF_OF_SITES
 
 from xtalsight import crystals, prototypes
 from xtalsight.classify import are_ordered
@@ -347,23 +348,7 @@ def test_each_file_and_each_folder_is_a_prototype(tmp_path):
     assert read_prototypes(str(tmp_path)).keys() == found.keys()
 
 
-PARTIAL = """data_x
-_cell_length_a 3.75
-_cell_length_b 3.75
-_cell_length_c 3.75
-_cell_angle_alpha 90
-_cell_angle_beta 90
-_cell_angle_gamma 90
-_space_group_name_H-M_alt 'F m -3 m'
-loop_
-_atom_site_label
-_atom_site_type_symbol
-_atom_site_fract_x
-_atom_site_fract_y
-_atom_site_fract_z
-_atom_site_occupancy
-Cu1 Cu 0 0 0 0.7
-"""
+PARTIAL = CIF_OF_SITES + "Cu1 Cu 0 0 0 0.7\n"
 LARGE = Atoms("Cu500", rng().random((500, 3)), cell=np.eye(3))
 LARGE.set_cell(np.eye(3) * 20, scale_atoms=True)
 LARGE.pbc = True
