@@ -1,10 +1,12 @@
 """A structure file in, class, probability and verdict out: ``xtalsight classify FILE``."""
 
+from collections.abc import Iterable, Iterator
 from functools import cache
-from itertools import pairwise, zip_longest
+from itertools import islice, pairwise, zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
+import joblib
 import numpy as np
 import spglib
 from ase import Atoms
@@ -17,7 +19,7 @@ from xtalsight.reading import read_structures
 from xtalsight.spectra import of_places, spectrum
 from xtalsight.store import load_json
 
-__all__ = ["classify", "read_structures"]
+__all__ = ["classify", "classify_many", "read_structures"]
 
 WEIGHTS = Path(__file__).parent / "weights"
 """Folder of the trained networks that travel with the package, with ``model_card.json``."""
@@ -27,6 +29,9 @@ GEOMETRY = DiffractionGeometry(scale="powder")
 
 TOLERANCES = (1e-3, 3e-3, 1e-2, 3e-2, 6e-2, 1e-1, 1.5e-1, 2e-1)
 """Tolerances at which spglib is asked, in units of the cube root of the volume of an atom."""
+
+BATCH = 256
+"""Structures that `classify_many` reads, looks at and answers at a time."""
 
 # spglib takes a second or two for as many, minutes for many more, and then seldom finds any symmetry.
 _MOST_FOR_SYMMETRY = 600
@@ -223,6 +228,72 @@ def together(probabilities: np.ndarray) -> np.ndarray:
     return weights / weights.sum()
 
 
+class Look(NamedTuple):
+    """What a structure shows before any network is asked: `look_at` it."""
+
+    prepared: Prepared
+    spectra: np.ndarray
+    """Of its balls, (n_balls, 2, n_shells, n_degrees)."""
+    scale: float
+    """Length scale of the first ball, angstrom, as `Prepared` scales it."""
+    is_thin: bool
+    """Whether that ball is flat or straight."""
+    kinds: str
+    """"one", "ordered" or "without order"."""
+    group: int | None
+    """Space group, its tolerance in angstrom, and what `_fit_symmetry` needs: as `_symmetry` returns them."""
+    tolerance: float | None
+    found: tuple | None
+    standard: np.ndarray | None
+    """Fingerprint of the standard supercell, for comparison."""
+
+
+def look_at(prepared: Prepared) -> Look:
+    """Compute all that an answer needs but the networks' probabilities.
+
+    Raises
+    ------
+    ValueError
+        The structure can have no spectra.
+    """
+    ball = prepared.balls[0]
+    spectra = spectra_of(prepared)
+    group, tolerance, found = _symmetry(prepared)
+    scale = length_scale(ball, "powder")
+    kinds = "one"
+    if len(np.unique(ball.numbers)) > 1:
+        kinds = "ordered" if are_ordered(prepared) else "without order"
+    standard = _standard_fingerprint(prepared, tolerance) if group in CLASS_OF_SPACE_GROUP else None
+    is_thin = thickness(ball.positions) < _THINNEST * scale
+    return Look(prepared, spectra, scale, is_thin, kinds, group, tolerance, found, standard)
+
+
+def answers(looks: list[Look], network=None) -> list[dict]:
+    """Ask the networks about many structures at once: what `classify` returns, for each.
+
+    Raises
+    ------
+    ValueError
+        There is no such network.
+    """
+    from xtalsight.networks import predict  # not above: TensorFlow takes seconds
+
+    if not looks:
+        return []
+    seven, card = load_network("any_orientation")
+    prototypes, prototype_card = load_prototypes(network)
+    ends = np.cumsum([len(look.spectra) for look in looks])[:-1]
+    by_place = np.split(predict(seven, of_places(np.concatenate([look.spectra for look in looks]))), ends)
+    # Of an alloy what counts is the places, as if all atoms were of one kind.
+    spectra = [look.spectra[:, [0, 0 if look.kinds == "without order" else 1]] for look in looks]
+    by_ball = np.split(predict_groups(prototypes, prototype_card, np.concatenate(spectra)), ends)
+    standards = _standard_answers([look.standard for look in looks])
+    return [
+        _answer(look, *probabilities, standard, card, prototype_card)
+        for look, *probabilities, standard in zip(looks, by_place, by_ball, standards, strict=True)
+    ]
+
+
 def classify(atoms: Atoms, network=None) -> dict:
     """Name the prototype of a structure, and the class of the seven, or refuse and say why.
 
@@ -253,24 +324,69 @@ def classify(atoms: Atoms, network=None) -> dict:
     ValueError
         As `xtalsight.preparation.prepare`, the structure can have no spectra, or there is no such network.
     """
-    prepared = prepare(atoms)
-    from xtalsight.networks import predict  # not above: TensorFlow takes seconds
+    return answers([look_at(prepare(atoms))], network)[0]
 
-    seven, card = load_network("any_orientation")
-    spectra = spectra_of(prepared)
-    by_place = predict(seven, of_places(spectra))
+
+def classify_many(structures: Iterable[Atoms], network=None, n_jobs: int = -1) -> Iterator[dict | Exception]:
+    """`classify` structures as they come, in parallel; yield the answer for each, in order, or the exception that it raised.
+
+    They are read, and the answers given, in batches of `BATCH`: memory does not grow with their number.
+
+    Parameters
+    ----------
+    structures : iterable of Atoms
+    network : path, optional
+        As in `classify`.
+    n_jobs : int
+        Number of processes; -1 takes every core. It does not change an answer.
+
+    Raises
+    ------
+    ValueError
+        There is no such network; and what reading `structures` raises, after the answers for those before.
+    """
+    prototype_files(network)
+    structures, broken = iter(structures), None
+    while broken is None:
+        batch = []
+        try:
+            batch.extend(islice(structures, BATCH))
+        except Exception as error:  # noqa: BLE001  raised again below
+            broken = error
+        if not batch:
+            break
+        looks = joblib.Parallel(n_jobs=n_jobs if len(batch) > 1 else 1)(
+            joblib.delayed(_try_to_look_at)(one) for one in batch
+        )
+        whole = iter(answers([look for look in looks if isinstance(look, Look)], network))
+        for look in looks:
+            yield next(whole) if isinstance(look, Look) else look
+    if broken is not None:
+        raise broken
+
+
+def _try_to_look_at(atoms):
+    try:
+        return look_at(prepare(atoms))
+    except Exception as error:  # noqa: BLE001  what a file may hold has no end; the others are to be answered
+        return error
+
+
+def _answer(look, by_place, by_ball, standard, card, prototype_card):
+    """The dictionary of `classify`."""
     probabilities = together(by_place)
     best = int(probabilities[: len(CLASSES)].argmax())
     alone = np.where(is_refused(by_place, card["thresholds"]), len(CLASSES), by_place[:, : len(CLASSES)].argmax(axis=1))
     names = (*CLASSES, "none")
     places = {names[label]: int(n) for label, n in enumerate(np.bincount(alone, minlength=len(names))) if n}
-    group, tolerance, found = _symmetry(prepared)
-    scale = length_scale(prepared.balls[0], "powder")
-    is_thin = thickness(prepared.balls[0].positions) < _THINNEST * scale
-    reason = _reason(len(prepared.balls[0]), is_thin, of_places(spectra), by_place, probabilities, card, group)
-    is_none = is_thin or len(prepared.balls[0]) < SMALLEST or reason == _MOLTEN
-    kinds, prototype, reason = _prototype(prepared, spectra, CLASSES[best], reason, is_none, found, network)
-    notes = [*prepared.notes, f"length scale {scale / prepared.scale:.3g} Å"]
+    n_atoms = len(look.prepared.balls[0])
+    reason = _reason(n_atoms, look.is_thin, of_places(look.spectra), by_place, probabilities, card, look.group)
+    is_none = look.is_thin or n_atoms < SMALLEST or reason == _MOLTEN
+    prototype, reason = _prototype(look, by_ball, CLASSES[best], reason, is_none, prototype_card)
+    notes = [*look.prepared.notes]
+    if look.kinds == "without order":
+        notes.append("kinds without order: an alloy; the answer is the lattice of its places")
+    notes.append(f"length scale {look.scale / look.prepared.scale:.3g} Å")
     if len(alone) > 1:
         notes.append("places by themselves: " + ", ".join(f"{name} {n}" for name, n in places.items()))
     return {
@@ -280,12 +396,12 @@ def classify(atoms: Atoms, network=None) -> dict:
         "verdict": "none of the seven" if reason else "one of the seven",
         "reason": reason,
         "prototype": prototype._asdict(),
-        "kinds": kinds,
+        "kinds": look.kinds,
         "places": places,
-        "spacegroup": group,
-        "tolerance": tolerance,
-        "standard": _in_standard_orientation(prepared, tolerance) if group in CLASS_OF_SPACE_GROUP else None,
-        "n_atoms": len(prepared.balls[0]),
+        "spacegroup": look.group,
+        "tolerance": look.tolerance,
+        "standard": standard,
+        "n_atoms": n_atoms,
         "notes": notes,
     }
 
@@ -308,15 +424,13 @@ class PrototypeAnswer(NamedTuple):
     next_probability: float
 
 
-def _prototype(prepared, spectra, class_of_places, refused, is_none, found, folder):
-    """What the kinds are, the prototype, and why the class is none of the seven (None: it is one).
+def _prototype(look, by_ball, class_of_places, refused, is_none, card):
+    """The prototype, and why the class is none of the seven (None: it is one).
 
     `refused` is why the class of the places is refused, or None; `is_none` whether that is for too few atoms, too
-    thin a piece or no peaks, and so holds for any prototype; `found` is the third value that `_symmetry` returns.
+    thin a piece or no peaks, and so holds for any prototype.
     """
-    network, card = load_prototypes(folder)
-    several = len(np.unique(prepared.balls[0].numbers)) > 1
-    kinds = ("ordered" if are_ordered(prepared) else "without order") if several else "one"
+    prepared, kinds, found = look.prepared, look.kinds, look.found
     groups, n_atoms = card["groups"], len(prepared.balls[0])
     judged = prepared.balls[0] if prepared.elements is None else prepared.elements
     shares = shares_of_kinds(judged.numbers)
@@ -325,12 +439,11 @@ def _prototype(prepared, spectra, class_of_places, refused, is_none, found, fold
     else:  # of a small supercell with defects the cell has fewer atoms than the ball
         n_cell = len(judged) if found is None else found[1]
         n_atoms = np.where(_may_have_defects(n_cell, groups), min(n_cell, n_atoms), n_atoms)
-    if kinds == "without order":  # an alloy: what counts is the places, as if all atoms were of one kind
-        spectra, shares, found = np.repeat(spectra[:, :1], 2, axis=1), (1.0,), None
-        prepared.notes.append("kinds without order: an alloy; the answer is the lattice of its places")
+    if kinds == "without order":
+        shares, found = (1.0,), None
     fits_shares = fit_composition(shares, n_atoms, groups)
     possible = fits_shares & _fit_symmetry(found, groups)
-    answer, its_class = _name_prototype(predict_groups(network, card, spectra), card, fits_shares, possible)
+    answer, its_class = _name_prototype(by_ball, card, fits_shares, possible)
     accepted, why = answer.verdict == "accepted", None
     if is_none:
         why = refused
@@ -339,11 +452,11 @@ def _prototype(prepared, spectra, class_of_places, refused, is_none, found, fold
     if why:
         answer, accepted = answer._replace(verdict="refused", reason=why), False
     if kinds != "ordered":
-        return kinds, answer, refused
+        return answer, refused
     alone = f"the places of its atoms alone are {class_of_places if refused is None else 'none of the seven'}"
     if accepted:
-        return kinds, answer, f"a compound: {answer.title}; {alone}"
-    return kinds, answer, refused or f"an ordered compound, {answer.reason}; {alone}"
+        return answer, f"a compound: {answer.title}; {alone}"
+    return answer, refused or f"an ordered compound, {answer.reason}; {alone}"
 
 
 def _name_prototype(by_ball, card, fits_shares, possible):
@@ -593,19 +706,27 @@ def _symmetry(prepared):
     return groups[start], tolerance, (set(groups), int(datasets[start].mapping_to_primitive.max()) + 1)
 
 
-def _in_standard_orientation(prepared, tolerance):
-    """Class and probability by the compact network for the standard supercell; None where there is none."""
-    from xtalsight.networks import predict
-
+def _standard_fingerprint(prepared, tolerance):
+    """What the compact network sees of the standard supercell; None where there is none."""
     try:
         supercell = standard_supercell(prepared.crystal, tolerance)
         element = np.bincount(prepared.elements.numbers.clip(0)).argmax()  # the most common
         if 0 < element <= _HEAVIEST:
             supercell.numbers[:] = element
-        image = fingerprint(supercell, GEOMETRY)
+        return fingerprint(supercell, GEOMETRY)
     except ValueError:
         return None
-    network, _ = load_network("compact")
-    (probabilities,) = predict(network, image[None], mirrored=True)
-    best = int(probabilities[: len(CLASSES)].argmax())
-    return {"class": CLASSES[best], "probability": float(probabilities[best])}
+
+
+def _standard_answers(images):
+    """Class and probability by the compact network for each fingerprint; None where that is None."""
+    from xtalsight.networks import predict
+
+    results = [None] * len(images)
+    if there := [i for i, image in enumerate(images) if image is not None]:
+        network, _ = load_network("compact")
+        probabilities = predict(network, np.array([images[i] for i in there]), mirrored=True)
+        for i, row in zip(there, probabilities, strict=True):
+            best = int(row[: len(CLASSES)].argmax())
+            results[i] = {"class": CLASSES[best], "probability": float(row[best])}
+    return results
