@@ -9,17 +9,14 @@
 # %% [markdown]
 # # What if nobody knows how the crystal stands?
 #
-# **In:** clouds of atoms without a cell, cut to any shape and turned at random; polycrystals. **Out:** their class; a map that names the class
-# at every place of a polycrystal.
+# **In:** clouds of atoms without a cell, cut to any shape and turned at random. **Out:** their class.
 #
 # **Result:** a fingerprint that no rotation changes tells the seven classes apart: of clouds of some 256 atoms in random
 # orientation, elements never seen, <!--=any.spectra.vacancies_25.accuracy:.2%-->…<!--/--> are named rightly without 25 % of their atoms
 # and <!--=any.spectra.vacancies_70.accuracy:.2%-->…<!--/--> without 70 %, where the network for standard orientations
-# names <!--=any.compact.vacancies_25.accuracy:.0%-->…<!--/--> and <!--=any.compact.vacancies_70.accuracy:.0%-->…<!--/-->. In a
-# polycrystal that lacks 25 % of its atoms, <!--=map.grain.vacancies_25.inside:.1%-->…<!--/--> of the atoms away from boundaries get the right
-# class (<!--=map.accepted.vacancies_25.inside:.1%-->…<!--/--> if what is refused counts as wrong).
+# names <!--=any.compact.vacancies_25.accuracy:.0%-->…<!--/--> and <!--=any.compact.vacancies_70.accuracy:.0%-->…<!--/-->.
 #
-# ![A polycrystal and its map](../figures/fig_15_map.png)
+# ![Spectra of a ball and of the same ball turned](../figures/fig_14_turned.png)
 #
 # **Time:** about <!--=time.08_any_orientation.minutes:.0f-->…<!--/--> minutes on two cores; a minute or two with the parameters below, with
 # which the network learns little. The numbers in the text are those of the full run.
@@ -44,13 +41,10 @@ import numpy as np
 import pandas as pd
 from ase import Atoms
 from ase.build import bulk
-from ase.calculators.emt import EMT
-from ase.optimize import LBFGS
-from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import adjusted_rand_score, roc_auc_score
+from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -62,7 +56,6 @@ from xtalsight import (
     crystals,
     damage,
     dataset,
-    grains,
     networks,
     plots,
     report,
@@ -70,7 +63,7 @@ from xtalsight import (
     store,
 )
 from xtalsight.crystals import CLASSES, PROTOTYPES
-from xtalsight.fingerprints import DiffractionGeometry, fingerprint, length_scale
+from xtalsight.fingerprints import DiffractionGeometry, fingerprint
 from xtalsight.profiles import Run, root
 from xtalsight.spectra import DEGREES, ON_RING, SHELLS, harmonics, of_places, power, spectrum
 
@@ -88,11 +81,6 @@ test_per_kind = 4  # clouds of each kind in each test, of four shapes by turns
 rivals_per_kind = 1  # of these, for the slow methods
 calibration_per_class = 40  # clouds of each class that set the thresholds of the verdict
 error_rate = 0.05  # fraction of the true crystals of each class that may be refused
-map_atoms = 8000  # places of atoms in each polycrystal
-map_grains_per_class = 1  # grains of each class in it
-map_bond_orders = 200  # balls of it for the slow bond orders
-relaxed_atoms = 2000  # of a copper polycrystal
-relax_steps = 5  # of its relaxation
 
 # %%
 run = Run("08_any_orientation", profile)
@@ -560,7 +548,7 @@ results["any.border.tests"] = near.mean()
 # crystals at the very border are rare, as they are in the tests (<!--=any.border.tests:.1%-->…<!--/--> are tetragonal within 0.01 of it), and says
 # fcc in doubt: <!--=any.border.network.fcc:.1%-->…<!--/--> and <!--=any.border.network.tetragonal:.1%-->…<!--/-->. The areas under the ROC curve, for
 # which doubt does not count, are <!--=any.border.specialist.auc:.3f-->…<!--/--> and <!--=any.border.network.auc:.3f-->…<!--/-->: at
-# this border the spectra of 256 shaken atoms do not say much more than the network has found.
+# this border knowing heat and strain, as the network must, costs some of what 256 shaken atoms can tell.
 #
 # ## Knowing when not to answer
 #
@@ -643,202 +631,6 @@ report.publish_weights(run.folder, weights, report.collect_results(run.folder) |
 card = store.load_json(weights / "model_card.json")
 pd.DataFrame({name: card[name] for name in ("compact", "any_orientation", "table_1")}).drop("accuracy")
 
-# %% [markdown]
-# ## A polycrystal
-#
-# Voronoi grains in a cube, of all classes, turned at random, atoms missing and shaken by 5 % of the neighbour distance. Every
-# place is judged by the ball of some 200 atoms around it, and by the network that travels with the package, trained at full scale.
-
-# %%
-recipes = crystals.make_recipes(dict.fromkeys(examples, map_grains_per_class), seed + 7, elements=[unseen[-1]])
-cells = [crystals.primitive_cell(recipe) for recipe in recipes.to_dict("records")]
-nearest = min(length_scale(cell) for cell in cells)
-grain_labels = recipes.label.to_numpy()
-
-
-def polycrystal(vacancy_ratio):
-    rng = np.random.default_rng([seed, 8])  # the same grains every time
-    return clouds.build_polycrystal(cells, map_atoms, rng, vacancy_ratio, 0.05 * nearest)
-
-
-# %%
-VACANCIES = (0, 0.25, 0.5)
-samples = {vacancies: polycrystal(vacancies) for vacancies in VACANCIES}
-maps, seconds = {}, {}
-for vacancies, atoms in samples.items():
-    start = time.perf_counter()
-    maps[vacancies] = grains.map_structure(atoms)
-    seconds[vacancies] = time.perf_counter() - start
-    print(
-        f"{vacancies:.0%} vacancies: {len(atoms)} atoms, {len(maps[vacancies])} positions, {seconds[vacancies]:.0f} s"
-    )
-
-# %%
-sample, table = samples[0.25], maps[0.25]
-middle = np.sort(table.k)[len(table) // 2]
-height = table.z[table.k == middle].iloc[0]
-figure = plt.figure(figsize=(10, 7), layout="constrained")
-axes = [figure.add_subplot(2, 3, i + 1) for i in range(4)]
-blocks = figure.add_subplot(2, 3, (5, 6), projection="3d")
-slab = sample[np.abs(sample.positions[:, 2] - height) < table.attrs["stride"] / 2]
-axes[0].scatter(
-    *slab.positions[:, :2].T, s=2, c=[plots.CLASS_COLORS[grain_labels[g]] for g in slab.arrays["grain"]], lw=0
-)
-axes[0].set(title="atoms, true classes", aspect="equal", xlabel="x (Å)", ylabel="y (Å)")
-for ax, values, title in zip(
-    axes[1:4], ("label", "confidence", "grain"), ("class", "confidence", "grains and boundaries")
-):
-    plots.draw_map_slice(table, middle, ax, values=values)
-    ax.set_title(title)
-plots.draw_map_blocks(table, blocks)
-blocks.set_title("class, an eighth cut out")
-plots.class_legend(figure, refused=True, loc="outside lower center", ncols=len(CLASSES) + 1)
-run.save_figure(figure, "fig_15_map")
-
-# %% [markdown]
-# *A layer through the middle of a polycrystal without 25 % of its atoms. Confidence from dark, 0, to yellow, 1; in the map of grains,
-# dots mark positions that are unlike a neighbour.*
-#
-# How far from a boundary must an atom be to be named rightly? An atom gets the class of the nearest position: by itself; by itself, and a
-# refusal counts as wrong; or that of its grain, for which all positions inside it decide together. The neighbour methods name each atom by itself; asked again, the atoms in the ball of a position vote.
-
-
-# %%
-def of_atoms(atoms, table):
-    """Class of each atom by each method."""
-    place = grains.nearest_position(atoms, table)
-    found = {
-        "spectra": table.label.to_numpy()[place],
-        "accepted": np.where(table.accepted, table.label, rivals.NO_ANSWER)[place],
-        "grain": np.where(table.grain >= 0, table.grain_label, table.label)[place],
-    }
-    inside = cKDTree(atoms.positions).query_ball_point(table[["x", "y", "z"]].to_numpy(), table.attrs["radius"])
-    if rivals.HAS_OVITO:
-        for key, name in NEIGHBOURS.items():
-            found[key] = rivals.neighbour_classes(atoms, name)
-            votes = np.array([np.bincount(found[key][ball] + 1, minlength=len(CLASSES) + 1)[1:] for ball in inside])
-            found[f"{key}_voted"] = np.where(votes.any(axis=1), votes.argmax(axis=1), rivals.NO_ANSWER)[place]
-    if forest:
-        # Of each ball by itself, as the forest has learned it; some, since they take long. The rest has no answer.
-        some = np.random.default_rng(seed).permutation(np.flatnonzero(table.n_atoms > 24))[:map_bond_orders]
-        orders = dataset.in_parallel(bond_orders, [atoms[inside[row]] for row in some], "bond orders")
-        found["steinhardt"] = np.full(len(table), np.nan)
-        found["steinhardt"][some] = forest.predict(np.array(orders))
-        found["steinhardt"] = found["steinhardt"][place]
-    return found
-
-
-# %%
-NAMES |= {"grain": "spectra, by grain", "accepted": "spectra, refused is wrong"}
-NAMES |= {"ptm_voted": "template matching, voted", "cna_voted": "common neighbours, voted"}
-STEPS = np.arange(0, 1.01, 0.125)
-curves = {}
-for vacancies, atoms in samples.items():
-    truth, table = grain_labels[atoms.arrays["grain"]], maps[vacancies]
-    distance = atoms.arrays["from_boundary"] / table.attrs["radius"]
-    inside = distance > 0.5
-    key = f"vacancies_{100 * vacancies:g}"
-    for method, answer in of_atoms(atoms, table).items():
-        hit, asked = answer == truth, np.isfinite(answer)
-        results[f"map.{method}.{key}.inside"], results[f"map.{method}.{key}.all"] = (
-            hit[inside & asked].mean(),
-            hit[asked].mean(),
-        )
-        bins = [asked & (distance >= x) & (distance < x + 0.125) for x in STEPS]
-        curves[vacancies, method] = [hit[chosen].mean() for chosen in bins]
-    results[f"map.{key}.inside_share"] = inside.mean()
-    results[f"map.{key}.atoms"], results[f"map.{key}.positions"] = len(atoms), len(table)
-    results[f"map.{key}.radius"] = table.attrs["radius"]
-    results[f"map.{key}.refused"] = 1 - table.accepted.mean()
-    refused_atoms = ~table.accepted.to_numpy()[grains.nearest_position(atoms, table)[inside]]
-    by_grain = pd.Series(refused_atoms).groupby(atoms.arrays["grain"][inside]).mean()
-    results[f"map.{key}.grains_refused"] = int((by_grain > 0.5).sum())
-    results[f"map.{key}.atoms_per_minute"] = 60 * len(atoms) / seconds[vacancies]
-    sizes = table[table.grain >= 0].grain.value_counts()
-    results[f"map.{key}.grains_found"] = (sizes >= 10).sum()
-results["map.grains"] = len(cells)
-results["map.bct.c_over_a"] = recipes.c_over_a[recipes.prototype == "bct_in"].iloc[0]
-
-# %%
-figure, axes = plt.subplots(1, 3, figsize=(10, 3.2), sharey=True, layout="constrained")
-colors |= {"grain": "tab:purple", "accepted": "tab:gray", "ptm_voted": "tab:green", "cna_voted": "tab:olive"}
-for ax, vacancies in zip(axes, VACANCIES):
-    for (x, method), values in curves.items():
-        if x == vacancies:
-            style = "--" if method.endswith("voted") else "-"
-            ax.plot(STEPS + 0.0625, values, style, marker="o", ms=3, color=colors[method], label=NAMES[method])
-    ax.set(title=f"{vacancies:.0%} vacancies", xlabel="distance from boundary / radius of ball", ylim=(0, 1.03))
-    ax.grid(alpha=0.3)
-axes[0].set_ylabel("atoms rightly named")
-figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=8)
-run.save_figure(figure, "fig_15a_boundary")
-
-# %%
-methods = [method for (x, method) in curves if x == 0]
-columns = {f"{x:.0%} vacancies": [results[f"map.{m}.vacancies_{100 * x:g}.inside"] for m in methods] for x in VACANCIES}
-by_method = pd.DataFrame(columns, index=[NAMES[m] for m in methods]).map("{:.1%}".format)
-run.save_table(by_method.reset_index(names="atoms away from boundaries"), "table_10a_polycrystal")
-by_method
-
-# %% [markdown]
-# *Fraction of atoms rightly named, farther from the plane between two grains than half the radius of a ball: <!--=map.vacancies_25.inside_share:.0%-->…<!--/--> of all at 25 % vacancies.*
-# By themselves, positions there are right for <!--=map.spectra.vacancies_25.inside:.1%-->…<!--/-->, by grain
-# for <!--=map.grain.vacancies_25.inside:.1%-->…<!--/-->; if what is refused counts as
-# wrong, <!--=map.accepted.vacancies_25.inside:.1%-->…<!--/-->. The promise of the verdict is one about clouds of one crystal; half a radius from a boundary
-# a ball holds some of the next. More than half of its atoms there are refused in <!--=map.vacancies_25.grains_refused-->…<!--/--> of
-# the <!--=map.grains-->…<!--/--> grains. One of the grains is tetragonal at the very border to fcc (c/a = <!--=map.bct.c_over_a:.3f-->…<!--/-->).
-# Within half a radius a ball holds more than a few atoms of another grain, and the map blurs. Template matching is no sharper: nearest to the
-# boundary it finds no neighbours in their places. The map takes <!--=map.vacancies_25.positions:,-->…<!--/--> positions
-# for <!--=map.vacancies_25.atoms:,-->…<!--/--> atoms, <!--=map.vacancies_25.atoms_per_minute:,.0f-->…<!--/--> atoms a minute. There
-# are <!--=map.grains-->…<!--/--> grains; <!--=map.vacancies_25.grains_found-->…<!--/--> regions of ten positions or more are found at 25 % vacancies.
-#
-# ## One metal, many orientations
-#
-# Most polycrystals are of one phase. What tells their grains apart is what the spectra throw away: the orders $m$. Two neighbouring
-# positions belong to one grain only if their harmonics, not only the power of these, are alike. Here are grains of copper, whose
-# boundaries a few steps of relaxation in ASE's own potential (EMT) have smoothed; then each atom is displaced by itself, by 0.1 Å in each
-# coordinate.
-
-# %%
-copper = clouds.build_polycrystal([bulk("Cu")] * 4, relaxed_atoms, np.random.default_rng([seed, 9]))
-copper.calc = EMT()
-before = copper.get_potential_energy() / len(copper)
-LBFGS(copper, logfile=None).run(fmax=0.05, steps=relax_steps)
-gained = before - copper.get_potential_energy() / len(copper)
-copper.calc = None
-copper.positions += np.random.default_rng([seed, 10]).normal(scale=0.1, size=copper.positions.shape)
-copper_map = grains.map_structure(copper)
-results["map.copper.gained"] = 1000 * gained  # meV per atom
-print(f"{len(copper)} atoms, {1000 * gained:.0f} meV per atom gained")
-
-# %%
-place = grains.nearest_position(copper, copper_map)
-inside = (copper.arrays["from_boundary"] > copper_map.attrs["radius"] / 2) & (copper_map.grain.to_numpy()[place] >= 0)
-fcc = (copper_map.label[place].to_numpy() == CLASSES.index("fcc")) & copper_map.accepted[place].to_numpy()
-results["map.copper.fcc"] = fcc[copper.arrays["from_boundary"] > copper_map.attrs["radius"] / 2].mean()
-results["map.copper.ari"] = adjusted_rand_score(
-    copper.arrays["grain"][inside], copper_map.grain.to_numpy()[place][inside]
-)
-results["map.copper.atoms"] = len(copper)
-results["map.copper.grains_found"] = (copper_map[copper_map.grain >= 0].grain.value_counts() >= 10).sum()
-
-# %%
-middle = np.sort(copper_map.k)[len(copper_map) // 2]
-height = copper_map.z[copper_map.k == middle].iloc[0]
-slab = copper[np.abs(copper.positions[:, 2] - height) < copper_map.attrs["stride"] / 2]
-figure, axes = plt.subplots(1, 3, figsize=(10, 3.2), layout="constrained")
-axes[0].scatter(*slab.positions[:, :2].T, s=6, c=slab.arrays["grain"], cmap="tab10", vmin=0, vmax=9, lw=0)
-axes[0].set(title="atoms, true grains", aspect="equal", xlabel="x (Å)", ylabel="y (Å)")
-for ax, values, title in zip(axes[1:], ("grain", "label"), ("grains and boundaries", "class")):
-    plots.draw_map_slice(copper_map, middle, ax, values=values)
-    ax.set_title(title)
-run.save_figure(figure, "fig_15b_copper")
-
-# %% [markdown]
-# *A layer of the copper polycrystal; the relaxation has gained <!--=map.copper.gained:.0f-->…<!--/--> meV per atom.* Away from
-# boundaries <!--=map.copper.fcc:.1%-->…<!--/--> of the atoms are called fcc. Of these, the regions found agree with the true grains to an
-# adjusted Rand index of <!--=map.copper.ari:.2f-->…<!--/--> (1 is perfect, 0 chance; atoms that no region holds do not count).
-
 # %%
 results["time.08_any_orientation.earlier_seconds"] = sum(earlier)
 run.save_results(results)
@@ -894,46 +686,11 @@ float(np.abs(power(twisted) - power(coefficients)).max())
 #
 # </details>
 #
-# ### Exercise 3: How sharp can a map be?
-#
-# **Predict:** with half the radius, a ball holds an eighth of the atoms. What becomes of the map? Hint: `grains.map_structure(sample, radius=...)`
-# on the polycrystal with 25 % vacancies, or a piece of it.
-
-# %% tags=["hide-cell"]
-# @title Solution 3
-corner = sample[(sample.positions < 0.45 * sample.positions.max(axis=0)).all(axis=1)]
-rows = []
-for share in (1.2, 1, 0.75, 0.5):
-    finer = grains.map_structure(corner, radius=share * maps[0.25].attrs["radius"])
-    found = np.where(finer.accepted, finer.label, rivals.NO_ANSWER)[grains.nearest_position(corner, finer)]
-    hit = found == grain_labels[corner.arrays["grain"]]
-    deep = corner.arrays["from_boundary"] > 0.5 * maps[0.25].attrs["radius"]
-    rows.append(
-        {
-            "radius": share,
-            "atoms in a ball": finer.n_atoms.median(),
-            "all atoms": hit.mean(),
-            "inside": hit[deep].mean(),
-            "refused": 1 - finer.accepted.mean(),
-        }
-    )
-pd.DataFrame(rows).round(3)
-
-# %% [markdown]
-# <details><summary>Answer</summary>
-#
-# Smaller balls see closer to the boundary, and know less: the peaks of few atoms are wide, and the fewer atoms, the more the network refuses
-# inside the grains. The radius is a bargain between sharpness and certainty, as in every microscope.
-#
-# </details>
-#
 # ## Summary
 #
 # - The power of each degree of spherical harmonics on each shell of scattering vectors does not change when atoms are turned; with it,
 #   orientation and cell need not be known: <!--=any.spectra.vacancies_25.accuracy:.2%-->…<!--/--> at 25 % vacancies.
-# - Lost are the orders m; where grains of one metal meet, they are just what tells these apart.
-# - A ball moved through a polycrystal maps its classes, <!--=map.grain.vacancies_25.inside:.1%-->…<!--/--> right away from boundaries at 25 %
-#   vacancies, the verdict not asked; it is not sharper than the ball.
+# - Lost are the orders m; where grains of one metal meet, they are just what tells these apart: notebook 13 keeps them.
 #
 # Next: [09 Whom must it refuse, and does it hold for real crystals?](09_whom_to_refuse.ipynb) shows it what is none of the seven, and real
 # crystals.

@@ -3,6 +3,7 @@
 ``XTALSIGHT_BROWSER=all`` opens and runs every notebook, which takes as long as `make smoke`; without it, a few.
 """
 
+import io
 import os
 import re
 import secrets
@@ -15,7 +16,9 @@ import time
 import urllib.request
 
 import nbformat
+import numpy as np
 import pytest
+from matplotlib.image import imread
 
 from xtalsight.profiles import root
 
@@ -32,7 +35,17 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--enable-unsafe-swiftshader",  # WebGL without a graphics card
 ]
+
+MAP = """\
+from ase.build import bulk
+from xtalsight.grains import annotate, map_structure
+from xtalsight.view import view_map
+
+atoms = bulk("Cu", cubic=True) * (8, 8, 8)
+found = map_structure(atoms)
+view_map(annotate(atoms, found), found)"""
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +72,10 @@ def lab(tmp_path_factory):
     for file in ("README.md", "pyproject.toml"):
         shutil.copy(root() / file, study)
     (study / "notebooks" / "check").mkdir()
-    cell = nbformat.v4.new_code_cell("import sys, xtalsight\nprint(sys.executable)")
     asks = nbformat.read(root() / "notebooks" / f"{NAMES[0]}.ipynb", 4).metadata  # for the same kernel as the others
-    nbformat.write(
-        nbformat.v4.new_notebook(cells=[cell], metadata=asks), study / "notebooks" / "check" / "kernel.ipynb"
-    )
+    for name, source in {"kernel": "import sys, xtalsight\nprint(sys.executable)", "map": MAP}.items():
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)], metadata=asks)
+        nbformat.write(notebook, study / "notebooks" / "check" / f"{name}.ipynb")
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -208,3 +220,29 @@ def picture_bytes(picture):
             return canvas.toDataURL('image/png');
         }"""
     )
+
+
+def test_a_map_turns_by_the_mouse_and_follows_its_controls(page, lab):
+    pytest.importorskip("weas_widget", reason="no weas-widget: pip install weas-widget")
+    open_notebook(page, lab, "notebooks/check/map.ipynb")
+    assert errors(run_all(page)) == []
+    canvas = page.locator(".weas-viewer canvas").first
+    canvas.wait_for()
+    shown = changed(canvas, lambda pixels: (pixels[..., :3] < 0.9).any(axis=-1).mean() > 0.1)  # no more white
+    box = canvas.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2 + 100, box["y"] + box["height"] / 2 + 50, steps=5)
+    page.mouse.up()
+    shown = changed(canvas, lambda pixels: not np.array_equal(pixels, shown))
+    page.locator(".widget-dropdown select").first.select_option("confidence")
+    changed(canvas, lambda pixels: (pixels[..., 0] - pixels[..., 2] > 0.3).mean() > 0.1)  # viridis: yellow
+
+
+def changed(canvas, wanted):
+    """Wait until what a canvas shows is as wanted; return its pixels."""
+    deadline = time.monotonic() + 60
+    while not wanted(pixels := imread(io.BytesIO(canvas.screenshot()))):
+        assert time.monotonic() < deadline, "nothing changed"
+        time.sleep(0.2)
+    return pixels

@@ -1,20 +1,23 @@
 """Figures: what is drawn, not how it looks."""
 
+import io
 from types import SimpleNamespace
 
 import matplotlib
 import numpy as np
-import pandas as pd
 import pytest
 from ase.build import bulk
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from scipy.spatial.transform import Rotation
 
 from xtalsight import plots
 from xtalsight.crystals import CLASSES, conventional_cell
 from xtalsight.fingerprints import DiffractionGeometry, reflections
+from xtalsight.grains import annotate
+from xtalsight.lattices import colours
 from xtalsight.spectra import DEGREES, SHELLS
 
 matplotlib.use("Agg")
@@ -271,120 +274,210 @@ def test_a_prototype_without_a_structure_has_an_empty_row_and_a_long_name_is_cut
 
 # Maps.
 
-STRIDE = 5.0
+GREY = to_rgb(plots.NONE_COLOR)
 
 
-def polycrystal_map(places):
-    """A map with positions at some places of the grid, of every class and grain, every fourth refused."""
-    table = pd.DataFrame(places, columns=["i", "j", "k"])
-    table[["x", "y", "z"]] = STRIDE * table[["i", "j", "k"]] + 100
-    table["n_atoms"], table["label"] = 200, np.arange(len(table)) % len(CLASSES)
-    table["class"] = np.array(CLASSES)[table.label]
-    table["confidence"] = np.linspace(0.2, 1, len(table))
-    table["accepted"] = np.arange(len(table)) % 4 > 0
-    table["grain"] = np.where(table.accepted, np.arange(len(table)) % 5, -1)
-    table["boundary"] = table.grain < 1
-    table.attrs = {"radius": 2 * STRIDE, "stride": STRIDE}
-    return table
+def test_class_colours_are_those_of_the_classes_and_grey_what_is_refused_or_has_no_grain(mapped):
+    found, atoms = mapped
+    colors = plots.atom_colors(atoms)
+    expected = [plots.CLASS_COLORS[CLASSES.index("fcc")], plots.CLASS_COLORS[CLASSES.index("bcc")], GREY]
+    expected += [to_rgb(plots.OTHER_COLOR), GREY]  # the last: no grain
+    np.testing.assert_allclose(colors, np.array(expected)[found.grain])
 
 
-BLOCK = polycrystal_map(np.indices((4, 5, 3)).reshape(3, -1).T - [2, 0, 1])
-CUBE = np.indices((9, 9, 9)).reshape(3, -1).T - 4
-BALL = polycrystal_map(CUBE[np.linalg.norm(CUBE - [0, 1, 0], axis=1) < 3.5])  # its layers differ in size
-EVERY_MAP = pytest.mark.parametrize("table", [BLOCK, BALL], ids=["block", "ball"])
+def test_each_grain_has_one_colour_and_none_that_of_a_class(mapped):
+    found, atoms = mapped
+    colors = plots.atom_colors(atoms, "grain")
+    of_grains = [np.unique(colors[found.grain == grain], axis=0) for grain in range(-1, 4)]
+    assert [len(its) for its in of_grains] == [1] * 5
+    assert len(np.unique(np.concatenate(of_grains), axis=0)) == 5
+    assert not set(map(tuple, plots.CLASS_COLORS)) & set(map(tuple, plots._GRAIN_COLORS))
 
 
-@pytest.mark.parametrize("values", ["label", "confidence", "grain"])
-def test_draws_a_slice_on_the_given_axes(values, ax):
-    assert plots.draw_map_slice(BLOCK, 0, ax, values=values) is ax
-    assert plt.get_fignums() == [ax.figure.number]
-    ax.figure.canvas.draw()
-
-
-@EVERY_MAP
-def test_slice_shows_the_class_of_each_position_at_its_place(table, ax):
-    for level in table.k.unique():
-        ax.clear()
-        plots.draw_map_slice(table, level, ax)
-        for row in table[table.k == level].itertuples():
-            color = plots.CLASS_COLORS[row.label] if row.accepted else to_rgb("0.25")
-            np.testing.assert_allclose(pixel(ax, row.x, row.y)[:3], color)
-
-
-def test_where_a_slice_has_no_position_it_is_white(ax):
-    plots.draw_map_slice(BALL, 0, ax)
-    layer = BALL[BALL.k == 0]
-    np.testing.assert_array_equal(pixel(ax, layer.x.min(), layer.y.min())[:3], 1)
-
-
-def test_the_surer_a_position_the_brighter_it_is(ax):
-    plots.draw_map_slice(BLOCK, 0, ax, values="confidence")
-    layer = BLOCK[BLOCK.k == 0].sort_values("confidence")
-    brightness = [pixel(ax, x, y)[:3] @ [0.2, 0.7, 0.1] for x, y in zip(layer.x, layer.y, strict=True)]
+def test_the_surer_a_grain_the_brighter_it_is(mapped):
+    found, atoms = mapped
+    colors = plots.atom_colors(atoms, "confidence")
+    brightness = [colors[found.grain == grain][0] @ [0.2, 0.7, 0.1] for grain in found.grains.confidence.argsort()]
     assert (np.diff(brightness) > 0).all()
+    assert (colors[found.grain < 0] == GREY).all()
 
 
-@EVERY_MAP
-def test_positions_of_one_grain_have_one_colour_and_boundaries_dots(table, ax):
-    plots.draw_map_slice(table, 0, ax, values="grain")
-    layer = table[table.k == 0]
-    colors = {}
-    for row in layer.itertuples():
-        colors.setdefault(row.grain, set()).add(tuple(pixel(ax, row.x, row.y)[:3]))
-    assert all(len(own) == 1 for own in colors.values())
-    assert len(set.union(*colors.values())) == layer.grain.nunique()
-    assert colors[-1] == {to_rgb("0.25")}
-    (dots,) = ax.lines
-    np.testing.assert_array_equal(np.transpose(dots.get_data()), layer[layer.boundary][["x", "y"]])
+def test_colours_of_orientations_are_those_of_the_table_grey_where_it_has_none(mapped):
+    found, atoms = mapped
+    colors = plots.atom_colors(atoms, "ipf", found.grains)
+    np.testing.assert_array_equal(colors, np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], GREY, GREY])[found.grain])
 
 
-@pytest.mark.parametrize("level", [-2, 2, 100])
-def test_a_layer_that_is_not_there_is_named_with_those_that_are(level, ax):
-    with pytest.raises(ValueError, match=f"level={level}: the map has layers -1 to 1"):
-        plots.draw_map_slice(BLOCK, level, ax)
+@pytest.mark.parametrize("color_by", plots.COLORINGS)
+def test_without_any_grain_all_atoms_are_grey(color_by, mapped):
+    found, atoms = mapped
+    found = found._replace(grain=np.full(len(atoms), -1), grains=found.grains[:0])
+    np.testing.assert_array_equal(
+        plots.atom_colors(annotate(atoms, found), color_by, found.grains), [GREY] * len(atoms)
+    )
 
 
-@pytest.mark.parametrize("values", ["class", "", None])
-def test_a_slice_of_values_that_are_not_there(values, ax):
-    with pytest.raises(ValueError, match="must be 'label', 'confidence' or 'grain'"):
-        plots.draw_map_slice(BLOCK, 0, ax, values=values)
+@pytest.mark.parametrize(
+    ("color_by", "message"),
+    [("label", "must be one of class, grain, confidence, ipf"), ("ipf", "give grains=found.grains")],
+)
+def test_a_colouring_that_cannot_be(color_by, message, mapped):
+    with pytest.raises(ValueError, match=message):
+        plots.atom_colors(mapped[1], color_by)
 
 
-@EVERY_MAP
-def test_blocks_are_the_positions_but_for_an_eighth(table, monkeypatch):
-    ax = plt.figure().add_subplot(projection="3d")
-    shown = {}
-    monkeypatch.setattr(ax, "voxels", lambda filled, facecolors, **how: shown.update(filled=filled, colors=facecolors))
-    assert plots.draw_map_blocks(table, ax) is ax
-    plt.close(ax.figure)
-    cut = 0
-    for row in table.itertuples():
-        place = (row.i - table.i.min(), row.j - table.j.min(), row.k - table.k.min())
-        cut += not shown["filled"][place]
-        color = plots.CLASS_COLORS[row.label] if row.accepted else to_rgb("0.25")
-        np.testing.assert_allclose(shown["colors"][place], color)
-    assert shown["filled"].sum() == len(table) - cut
-    assert len(table) / 16 < cut < len(table) / 4
+def test_atoms_without_a_map_are_refused():
+    with pytest.raises(ValueError, match="the atoms have no array 'class'"):
+        plots.atom_colors(bulk("Cu"))
 
 
-def test_blocks_are_drawn_on_new_axes():
-    ax = plots.draw_map_blocks(BLOCK)
-    assert len(ax.collections) > len(BLOCK) / 2
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_slice_holds_the_atoms_near_its_middle_those_in_front_last(axis, mapped):
+    positions = mapped[1].positions
+    rows, height, thickness, nearest = plots.in_slice(positions, axis, 9.5, 7.0)
+    assert (height, thickness, nearest) == (9.5, 7.0, 3.0)
+    heights = positions[rows, axis]
+    assert sorted(rows) == np.flatnonzero(np.abs(positions[:, axis] - 9.5) <= 3.5).tolist()
+    assert (np.diff(heights) >= 0).all()
+
+
+def test_without_more_a_slice_is_in_the_middle_and_two_neighbours_thick(mapped):
+    rows, height, thickness, _ = plots.in_slice(mapped[1].positions)
+    assert (height, thickness, len(rows)) == (13.5, 6.0, 200)
+
+
+def test_of_two_clouds_above_each_other_the_slice_is_in_one():
+    places = np.indices((4, 4, 5)).reshape(3, -1).T
+    above = places[places[:, 2] < 4] + [0, 0, 500]
+    assert len(plots.in_slice(np.concatenate([places, above]).astype(float))[0]) > 0
+
+
+def test_of_too_many_atoms_the_slice_is_thinner(mapped, monkeypatch):
+    monkeypatch.setattr(plots, "MOST_DRAWN", 150)
+    rows, _, thickness, _ = plots.in_slice(mapped[1].positions, thickness=20)
+    assert len(rows) == 150 and 0 < thickness < 4
+
+
+def test_of_a_layer_with_too_many_atoms_some_are_drawn_everywhere(monkeypatch):
+    monkeypatch.setattr(plots, "MOST_DRAWN", 500)
+    layer = np.indices((50, 50, 1)).reshape(3, -1).T.astype(float)
+    rows = plots.in_slice(layer)[0]
+    assert np.histogram2d(*layer[rows, :2].T, bins=5)[0].min() > 5
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"height": 100.0}, "no atom at height=100.0: they lie between 0 and 27 Å"),
+        ({"thickness": 0}, "thickness=0 must be positive"),
+        ({"thickness": np.nan}, "thickness=nan must be positive"),
+        ({"axis": 3}, "axis=3"),
+    ],
+)
+def test_a_slice_that_cannot_be(options, message, mapped):
+    with pytest.raises(ValueError, match=message):
+        plots.in_slice(mapped[1].positions, **options)
+
+
+def test_one_atom_makes_no_slice():
+    with pytest.raises(ValueError, match="two atoms"):
+        plots.in_slice(np.zeros((1, 3)))
+
+
+@pytest.mark.parametrize(("axis", "labels"), [(0, "yz"), (1, "zx"), (2, "xy")])
+def test_a_slice_shows_each_atom_at_its_place_in_its_colour(axis, labels, mapped, ax):
+    _, atoms = mapped
+    assert plots.draw_atoms_slice(atoms, ax, "grain", axis=axis) is ax
+    assert plt.get_fignums() == [ax.figure.number]
+    rows = plots.in_slice(atoms.positions, axis)[0]
+    (discs,) = ax.collections
+    across, up = ("xyz".index(name) for name in labels)
+    np.testing.assert_array_equal(discs.get_offsets(), atoms.positions[rows][:, [across, up]])
+    np.testing.assert_allclose(discs.get_facecolors()[:, :3], plots.atom_colors(atoms[rows], "grain"))
+    assert (ax.get_xlabel(), ax.get_ylabel()) == (f"{labels[0]} (Å)", f"{labels[1]} (Å)")
+    assert ax.get_xlim()[0] < 0 and ax.get_xlim()[1] > 27
     ax.figure.canvas.draw()
-    plt.close(ax.figure)
 
 
-def test_a_map_is_drawn_as_three_slices_and_blocks():
+def test_shares_count_all_atoms_and_add_up(mapped):
+    shares = plots.class_shares(mapped[0])
+    assert [*shares] == [*CLASSES, "other", "none"]
+    assert shares == dict.fromkeys(CLASSES, 0) | {"bcc": 0.25, "fcc": 0.25, "other": 0.2, "none": pytest.approx(0.3)}
+
+
+def test_shares_are_drawn_in_the_colours_of_the_classes(mapped, ax):
+    assert plots.draw_shares(mapped[0], ax) is ax
+    assert [label.get_text() for label in ax.get_yticklabels()] == [*CLASSES, "other", "none"]
+    assert [bar.get_facecolor()[:3] for bar in ax.patches[: len(CLASSES)]] == [*plots.CLASS_COLORS]
+    assert ax.patches[CLASSES.index("fcc")].get_width() == pytest.approx(25)
+
+
+@pytest.mark.parametrize(
+    ("bravais", "corners"),
+    [
+        ("cF", {"[001]", "[101]", "[111]"}),
+        ("tI", {"[001]", "[100]", "[110]"}),
+        ("oP", {"[001]", "[100]", "[010]"}),
+        ("hP", {"[0001]", r"[2\bar1\bar10]", r"[10\bar10]"}),
+        ("hR", {"[0001]", r"[10\bar10]", r"[1\bar100]"}),
+        ("mC", {"[100]", r"[\bar100]"}),
+        ("aP", set()),
+    ],
+)
+def test_key_of_directions_names_its_corners(bravais, corners, ax):
+    assert plots.draw_ipf_key(bravais, ax) is ax
+    assert {text.get_text().strip("$") for text in ax.texts} == corners
+    ax.figure.canvas.draw()
+
+
+def test_key_of_directions_has_the_colours_that_the_grains_have(ax):
+    plots.draw_ipf_key("cF", ax)
+    left, right, bottom, top = ax.images[0].get_extent()
+    rows, columns = ax.images[0].get_array().shape[:2]
+    for angles in ([10, 12, 0], [40, 20, 0], [30, 30, 30]):
+        turn = Rotation.from_euler("zxz", angles, degrees=True).as_matrix()
+        x, y, z = np.sort(np.abs(turn @ [0, 0, 1]))[[1, 0, 2]]  # of equal directions, that in the triangle
+        column, row = (x / (1 + z) - left) / (right - left) * columns, (y / (1 + z) - bottom) / (top - bottom) * rows
+        shown = ax.images[0].get_array()[int(row), int(column)][:3]
+        np.testing.assert_allclose(shown, colours(turn[None], ["cF"])[0], atol=0.05)
+
+
+def test_a_lattice_that_does_not_exist_has_no_key(ax):
+    with pytest.raises(ValueError, match="bravais='xP' must be a Bravais lattice"):
+        plots.draw_ipf_key("xP", ax)
+
+
+def test_a_map_is_drawn_as_three_slices_shares_and_keys(mapped):
+    found, atoms = mapped
     before = plt.get_fignums()
-    figure = plots.draw_map(BLOCK)
-    assert [len(ax.images) for ax in figure.axes] == [1, 1, 1, 0]
-    assert figure.axes[3].name == "3d"
+    figure = plots.draw_map(found, atoms)
+    assert [len(ax.collections) for ax in figure.axes[:4]] == [1, 1, 1, 0]
+    assert [ax.get_title() for ax in figure.axes] == [
+        "class", "grain (4)", "crystal direction along z", "all atoms", "cubic", "hexagonal"
+    ]  # fmt: skip
+    assert "200 of 1,000 atoms" in figure._supxlabel.get_text()
     assert plt.get_fignums() == before, "the figure belongs to the caller"
+    figure.savefig(io.BytesIO())
 
 
-def test_a_map_of_two_clouds_above_each_other_has_a_middle_layer():
-    places = np.indices((3, 3, 2)).reshape(3, -1).T
-    assert plots.draw_map(polycrystal_map(np.concatenate([places, places + [0, 0, 50]]))).axes
+def test_a_map_without_grains_is_drawn(mapped):
+    found, atoms = mapped
+    found = found._replace(grain=np.full(len(atoms), -1), grains=found.grains[:0])
+    plots.draw_map(found, annotate(atoms, found)).savefig(io.BytesIO())
+
+
+def test_a_map_of_one_grain_in_one_layer_is_drawn(mapped):
+    found, atoms = mapped
+    layer = atoms[atoms.positions[:, 2] == 0]
+    found = found._replace(grain=np.zeros(len(layer), np.int32), grains=found.grains[:1].assign(atoms=len(layer)))
+    plots.draw_map(found, annotate(layer, found)).savefig(io.BytesIO())
+
+
+@pytest.mark.parametrize("color_by", plots.COLORINGS)
+@pytest.mark.parametrize("n_grains", [0, 4])
+def test_the_key_of_a_map_is_drawn_for_all_colourings(color_by, n_grains, mapped):
+    found = mapped[0]._replace(grains=mapped[0].grains[:n_grains])
+    plots.draw_map_key(found, color_by).savefig(io.BytesIO())
 
 
 @pytest.mark.parametrize("refused", [False, True])

@@ -3,8 +3,10 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, graphene
 from scipy.spatial.transform import Rotation
+from sklearn.metrics import adjusted_rand_score
 
 from xtalsight import rivals
+from xtalsight.clouds import build_polycrystal
 from xtalsight.crystals import CLASSES, PROTOTYPES, build_crystal, make_recipes
 from xtalsight.rivals import (
     DEGREES,
@@ -14,6 +16,7 @@ from xtalsight.rivals import (
     NO_ANSWER,
     neighbour_class,
     neighbour_classes,
+    segmented_grains,
     space_group_class,
     steinhardt,
 )
@@ -133,3 +136,13 @@ def test_twelve_atoms_are_too_few_for_twelve_neighbours():
     assert np.isfinite(steinhardt(cloud[:13])).all()
     with pytest.raises(ValueError, match="12 atoms are too few"):
         steinhardt(cloud[:12])
+
+
+@needs_ovito
+def test_grain_segmentation_finds_the_grains_of_a_polycrystal():
+    rng = np.random.default_rng(0)
+    atoms = build_polycrystal([bulk("Cu")] * 4, 6000, rng, displacement=0.05)
+    grain, label = segmented_grains(atoms)
+    assert adjusted_rand_score(atoms.arrays["grain"], grain) > 0.7
+    assert (label == CLASSES.index("fcc")).mean() > 0.5  # at the surface there is no template
+    assert (label[grain < 0] == NO_ANSWER).all()

@@ -5,49 +5,105 @@ import argparse
 import json
 import os
 import sys
+from collections import deque
+from contextlib import ExitStack, contextmanager
+from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # else TensorFlow prints about it; a few balls need no such speed
 
+import joblib
 from ase.spacegroup import Spacegroup
+from tqdm import tqdm
 
-from xtalsight.classify import classify, prototype_files, read_structures
+from xtalsight.classify import classify_many, prototype_files, read_structures
 from xtalsight.crystals import CLASSES
 
+_BESIDE = (".grains.csv", ".neighbours.csv", ".png")  # endings of what `map` writes beside the annotated structure
 
-def classify_files(files, as_json: bool, network=None) -> int:
-    """Print the answer for each frame of each file; return 1 if a file failed, 2 if there is no such network, else 0."""
+
+def _network_exists(folder):
+    """Whether there is such a network; if not, say so."""
     try:
-        prototype_files(network)
+        prototype_files(folder)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
+        return False
+    return True
+
+
+@contextmanager
+def _on(scheduler):
+    """Let joblib use the workers of a dask scheduler, if one is named."""
+    if scheduler is None:
+        yield
+        return
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise ValueError(
+            "--scheduler needs dask.distributed, which is not installed (pip install distributed)"
+        ) from error
+    try:
+        client = Client(scheduler, timeout=30)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"no scheduler of dask answers at {scheduler}") from error
+    with client, joblib.parallel_config(backend="dask"):
+        yield
+
+
+def classify_files(
+    files, as_json: bool, network=None, every: int = 1, jobs: int = -1, scheduler: str | None = None
+) -> int:
+    """Print the answer for each `every`-th frame of each file; return 1 if a file failed, 2 if there is no such network, else 0."""
+    if not _network_exists(network):
         return 2
-    failed = 0
-    for file in files:
-        for result in _answers(file, network):
-            if isinstance(result, str):
-                failed = 1
-                print(f"error: {result}", file=sys.stderr)
-            else:
-                print(json.dumps(result, ensure_ascii=False) if as_json else _text(result), flush=True)
+    failed, progress = 0, None
+    try:
+        with _on(scheduler):
+            for n, result in enumerate(_answers(files, network, every, jobs)):
+                if n == 1:
+                    progress = tqdm(initial=1, unit=" frames", desc="classify", disable=None)  # on a terminal
+                with tqdm.external_write_mode():
+                    if isinstance(result, str):
+                        failed = 1
+                        print(f"error: {result}", file=sys.stderr)
+                    else:
+                        print(json.dumps(result, ensure_ascii=False) if as_json else _text(result), flush=True)
+                if progress is not None:
+                    progress.update()
+    except ValueError as error:
+        failed = 1
+        print(f"error: {error}", file=sys.stderr)
+    finally:
+        if progress is not None:
+            progress.close()
     return failed
 
 
-def _answers(file, network):
-    """Yield for each frame a result, or a sentence that says why there is none."""
-    frames = enumerate(read_structures(file))
-    while True:
-        try:
-            frame, atoms = next(frames)
-        except StopIteration:
-            return
-        except (ValueError, OSError) as error:
-            yield str(error)
-            return
-        try:
-            yield {"file": file, "frame": frame, **classify(atoms, network)}
-        except Exception as error:  # noqa: BLE001  what a file may hold has no end; the others are to be answered
-            yield f"{file}, frame {frame}: {str(error) or type(error).__name__}"
+def _answers(files, network, every, jobs):
+    """Yield for each frame a result, or a sentence that says why there is none, in their order."""
+    asked = deque()  # files and numbers of the frames that are not answered yet, and sentences between them
+
+    def structures():
+        for file in files:
+            try:
+                for frame, atoms in islice(enumerate(read_structures(file)), 0, None, every):
+                    asked.append((file, frame))
+                    yield atoms
+            except (ValueError, OSError) as error:
+                asked.append(str(error))
+
+    for answer in classify_many(structures(), network, jobs):
+        while isinstance(asked[0], str):
+            yield asked.popleft()
+        file, frame = asked.popleft()
+        if isinstance(answer, Exception):
+            yield f"{file}, frame {frame}: {str(answer) or type(answer).__name__}"
+        else:
+            yield {"file": file, "frame": frame, **answer}
+    yield from asked
 
 
 def _text(result):
@@ -71,48 +127,109 @@ def _text(result):
     return "\n    ".join((f"{result['file']}, frame {result['frame']}: {answer}", *lines))
 
 
-def map_file(file, radius: float | None, stride: float | None, network=None) -> int:
-    """Map the first structure of a file; write ``<name>.map.csv`` and ``<name>.map.png`` here; return 1 if it failed,
-    2 if there is no such network, else 0."""
-    from xtalsight.grains import map_structure  # not above: `classify` does not need matplotlib
-    from xtalsight.plots import draw_map
-    from xtalsight.store import replacing, save_table
+def map_file(
+    file,
+    target=None,
+    radius: float | None = None,
+    network=None,
+    every: int | None = None,
+    overwrite: bool = False,
+    jobs: int = -1,
+    scheduler: str | None = None,
+) -> int:
+    """Map a structure, or, of several or with `every`, a trajectory; return 1 if it failed, 2 if there is no such network, else 0.
 
-    try:
-        prototype_files(network)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
+    It writes the annotated structure (``<name>.map.extxyz`` here unless `target` is told), beside it the tables of grains and
+    neighbours and a picture.
+    """
+    if not _network_exists(network):
         return 2
+    from xtalsight.writing import beside, check_target  # not above: `classify` writes nothing
+
+    target = Path(target or f"{Path(file).name}.map.extxyz")
+    parts = target.with_name(f"{target.name}.parts")
     try:
-        table = map_structure(next(read_structures(file)), radius, stride, network=network)
+        # Now, not after minutes of reading; a trajectory that goes on is asked about its files later.
+        check_target(target, overwrite or parts.exists(), [beside(target, ending) for ending in _BESIDE])
+        if target.exists() and target.samefile(file):
+            raise ValueError(f"{target} is what is to be mapped: name another output")
+        with _on(scheduler):
+            atoms = None if every else _only(file)
+            if atoms is None:
+                return _map_trajectory(file, target, radius, network, every or 1, overwrite, jobs)
+            return _map_one(file, atoms, target, radius, network, overwrite, jobs)
     except (ValueError, OSError) as error:
         message = str(error)
-        print(f"error: {message}" if str(file) in message else f"error: {file}: {message}", file=sys.stderr)
+        known = str(file) in message or str(beside(target, "")) in message
+        print(f"error: {message}" if known else f"error: {file}: {message}", file=sys.stderr)
         return 1
-    target = Path(f"{Path(file).name}.map.csv")
-    save_table(target, table)
-    picture = target.with_suffix(".png")
+    except KeyboardInterrupt:
+        goes_on = f": the same command goes on where it stopped ({parts})" if parts.exists() else ""
+        print(f"\ninterrupted{goes_on}", file=sys.stderr)
+        return 130
+
+
+def _only(file):
+    """Return the structure of a file; None if it has, or breaks off in, a second one."""
+    frames = read_structures(file)
+    atoms = next(frames)
     try:
-        figure = draw_map(table)
-    except ValueError as error:
-        picture = f"no picture: {error}"
-    else:
-        with replacing(picture) as temporary:
-            figure.savefig(temporary)
-    shares = table.accepted.groupby(table.label).sum() / len(table)
-    classes = ", ".join(f"{CLASSES[label]} {share:.1%}" for label, share in shares[shares > 0].items())
-    print(
-        f"{file}: {len(table)} positions, balls of {table.attrs['radius']:.2f} Å, {table.attrs['stride']:.2f} Å apart"
-    )
-    print(
-        f"    {classes or 'no class'}; none of the seven {1 - table.accepted.mean():.1%}; {table.grain.max() + 1} grains"
-    )
-    if network:
-        shares = table[table.prototype_accepted].prototype.value_counts() / len(table)
-        found = ", ".join(f"{name} {share:.1%}" for name, share in shares.items())
-        print(f"    by {network}: {found or 'no prototype'}; none {1 - table.prototype_accepted.mean():.1%}")
-    print(f"    written: {target}, {picture}")
+        return atoms if next(frames, None) is None else None
+    except ValueError:
+        return None
+
+
+def _map_one(file, atoms, target, radius, network, overwrite, jobs):
+    from xtalsight.grains import annotate, map_structure  # not above: `classify` does not need matplotlib
+    from xtalsight.plots import draw_map
+    from xtalsight.store import replacing, save_table
+    from xtalsight.writing import beside, check_target, named, write_frames
+
+    grains, neighbours, picture = files = [beside(target, ending) for ending in _BESIDE]
+    check_target(target, overwrite, files)
+    found = map_structure(atoms, radius, network, jobs)
+    annotated = annotate(atoms, found)
+    annotated.calc = atoms.calc  # forces, for example
+    with named(target), ExitStack() as stack:  # all of them, or none
+        of_grains, of_neighbours, drawn = (stack.enter_context(replacing(path)) for path in files)
+        with named(grains):
+            save_table(of_grains, found.grains.reset_index(names="grain"))
+        with named(neighbours):
+            save_table(of_neighbours, found.neighbours)
+        with named(picture):
+            draw_map(found, annotated).savefig(drawn)
+        write_frames(target, [annotated], overwrite)
+    table = found.grains.assign(share=found.grains.atoms / len(atoms))
+    accepted = table[table.accepted.astype(bool)]
+    names = accepted["class"].where(accepted["class"].isin(CLASSES), accepted["prototype"])
+    shares = accepted.share.groupby(names).sum().sort_values(ascending=False)
+    of_all = [f"{name} {share:.1%}" for name, share in shares.items()] or ["no class"]
+    of_all += [f"refused {table.share.sum() - shares.sum():.1%}", f"without grain {(found.grain < 0).mean():.1%}"]
+    print(f"{file}: {len(atoms)} atoms, {len(table)} grains, balls of {found.radius:.2f} Å")
+    print(f"    {', '.join(of_all)}")
+    print(f"    written: {', '.join(map(str, (target, *files)))}")
     return 0
+
+
+def _map_trajectory(file, target, radius, network, every, overwrite, jobs):
+    from xtalsight.trajectories import map_trajectory
+    from xtalsight.writing import beside
+
+    table = map_trajectory(file, target, radius, network, every, overwrite, jobs)
+    mapped = table[table.reason.isna()]
+    print(f"{file}: {len(mapped)} of {len(table)} frames mapped")
+    for name in (*CLASSES, "other", "refused", "without_grain"):
+        if (mapped[name] > 0).any():
+            shares = f"{mapped[name].iloc[0]:.1%} in the first, {mapped[name].iloc[-1]:.1%} in the last"
+            print(f"    {name.replace('_', ' ')}: {shares}")
+    unmapped = table[table.reason.notna()]
+    for frame, reason in unmapped[["frame", "reason"]].head(5).itertuples(index=False):
+        print(f"    frame {frame}: {reason}")
+    if len(unmapped) > 5:
+        print(f"    and {len(unmapped) - 5} frames more")
+    files = [target, *(beside(target, ending) for ending in (*_BESIDE, ".frames.csv"))]
+    print(f"    written: {', '.join(map(str, files))}")
+    return int(mapped.empty)
 
 
 def learn_folder(folder, name: str | None, minutes: float, seed: int) -> int:
@@ -146,23 +263,53 @@ def learn_folder(folder, name: str | None, minutes: float, seed: int) -> int:
     return 0
 
 
+_FILES = "CIF, POSCAR, extxyz, LAMMPS and what else ASE reads"
+_NETWORK = "that `learn` made (default: AFLOW's free prototypes)"
+_JOBS = "processes (default: one for each core)"
+_SCHEDULER = "of dask.distributed, whose workers are used"
+
+
+def _positive(text):
+    if not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of frames")
+    return int(text)
+
+
 def main():
     parser = argparse.ArgumentParser(prog="xtalsight", description="Name the crystal structure in structure files.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version('xtalsight')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser("classify", help="name the crystal structure in each frame of structure files")
-    command.add_argument("files", nargs="+", metavar="FILE", help="CIF, POSCAR, extxyz, LAMMPS and what else ASE reads")
+    command.add_argument("files", nargs="+", metavar="FILE", help=_FILES)
     command.add_argument("--json", action="store_true", help="one JSON object a line, for each frame")
-    command.add_argument("--network", metavar="FOLDER", help="that `learn` made (default: AFLOW's free prototypes)")
-    command.set_defaults(run=lambda arguments: classify_files(arguments.files, arguments.json, arguments.network))
-    command = commands.add_parser("map", help="name the crystal structure at every place of a large cloud of atoms")
-    command.add_argument("file", metavar="FILE", help="CIF, POSCAR, extxyz, LAMMPS and what else ASE reads")
-    command.add_argument(
-        "--radius", type=float, help="of the balls of atoms that are judged, Å (default: some 200 atoms)"
-    )
-    command.add_argument("--stride", type=float, help="distance of their middles, Å (default: half the radius)")
-    command.add_argument("--network", metavar="FOLDER", help="that `learn` made: prototypes in the table, too")
+    command.add_argument("--network", metavar="FOLDER", help=_NETWORK)
+    command.add_argument("--every", type=_positive, default=1, metavar="N", help="each N-th frame only")
+    command.add_argument("--jobs", type=int, default=-1, metavar="N", help=_JOBS)
+    command.add_argument("--scheduler", metavar="tcp://…", help=_SCHEDULER)
     command.set_defaults(
-        run=lambda arguments: map_file(arguments.file, arguments.radius, arguments.stride, arguments.network)
+        run=lambda a: classify_files(a.files, a.json, a.network, a.every, a.jobs, a.scheduler),
+    )
+    command = commands.add_parser("map", help="name grain and crystal structure of every atom of a large sample")
+    command.add_argument("file", metavar="FILE", help=_FILES)
+    command.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT",
+        help="extended XYZ (.extxyz), dump of LAMMPS (.dump), .csv or .parquet, by its ending; .gz, .xz, .bz2, too (default: NAME.map.extxyz)",
+    )
+    command.add_argument(
+        "--radius",
+        type=float,
+        metavar="Å",
+        help="of the balls in which crystals are looked for (default: some 250 atoms)",
+    )
+    command.add_argument("--network", metavar="FOLDER", help=_NETWORK)
+    command.add_argument("--every", type=_positive, metavar="N", help="each N-th frame only (default: all)")
+    command.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    command.add_argument("--jobs", type=int, default=-1, metavar="N", help=_JOBS)
+    command.add_argument("--scheduler", metavar="tcp://…", help=_SCHEDULER)
+    command.set_defaults(
+        run=lambda a: map_file(a.file, a.output, a.radius, a.network, a.every, a.overwrite, a.jobs, a.scheduler),
     )
     command = commands.add_parser("learn", help="make a network for the crystals in a folder of structure files")
     command.add_argument(

@@ -6,14 +6,15 @@ from itertools import islice, pairwise, zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
-import joblib
 import numpy as np
 import spglib
 from ase import Atoms
+from scipy.spatial import cKDTree
 from scipy.stats import binomtest
 
 from xtalsight.crystals import CLASS_OF_SPACE_GROUP, CLASSES, standard_supercell
 from xtalsight.fingerprints import DiffractionGeometry, fingerprint, length_scale
+from xtalsight.parallel import in_order
 from xtalsight.preparation import SMALLEST, SPACING, Prepared, prepare, thickness
 from xtalsight.reading import read_structures
 from xtalsight.spectra import of_places, spectrum
@@ -35,6 +36,10 @@ BATCH = 256
 
 # spglib takes a second or two for as many, minutes for many more, and then seldom finds any symmetry.
 _MOST_FOR_SYMMETRY = 600
+# A snapshot of dynamics has no symmetry, and spglib takes longest to say so.
+_LARGE_CELL = 128  # atoms, from which on a search for symmetry is tried only where something repeats
+_SHAKEN = 0.03  # of the spacing of atoms: how exactly
+_PROBES, _MISSES = 12, 2  # atoms that are translated, and how many of them may find a vacancy
 _THINNEST = 0.7  # spread (standard deviation) of the positions along the shortest axis, in length scales; a ball of 24 atoms has more
 _HEAVIEST = 94  # atomic number; there are no form factors for much heavier elements, and 0 is a dummy atom
 _AGREEING = 0.75  # least share of the places that have to name the class of the whole
@@ -355,9 +360,7 @@ def classify_many(structures: Iterable[Atoms], network=None, n_jobs: int = -1) -
             broken = error
         if not batch:
             break
-        looks = joblib.Parallel(n_jobs=n_jobs if len(batch) > 1 else 1)(
-            joblib.delayed(_try_to_look_at)(one) for one in batch
-        )
+        looks = [*in_order(_try_to_look_at, ((one,) for one in batch), n_jobs if len(batch) > 1 else 1)]
         whole = iter(answers([look for look in looks if isinstance(look, Look)], network))
         for look in looks:
             yield next(whole) if isinstance(look, Look) else look
@@ -692,6 +695,9 @@ def _symmetry(prepared):
         prepared.notes.append(f"no search for symmetry among {len(prepared.crystal)} atoms")
         return None, None, None
     spacing = (prepared.crystal.get_volume() / len(prepared.crystal)) ** (1 / 3)
+    if len(prepared.crystal) > _LARGE_CELL and not _repeats(prepared.crystal, _SHAKEN * spacing):
+        prepared.notes.append(f"no search for symmetry: {len(prepared.crystal)} atoms, and nothing in the cell repeats")
+        return None, None, None
     datasets = [_symmetry_dataset(prepared.elements, tolerance * spacing) for tolerance in TOLERANCES]
     groups = [0 if dataset is None else dataset.number for dataset in datasets]
     # At loose tolerances groups below the tetragonal ones appear by chance.
@@ -704,6 +710,19 @@ def _symmetry(prepared):
         f"space group at a tolerance of {TOLERANCES[start]:g} of the spacing of atoms, {tolerance:.2g} Å"
     )
     return groups[start], tolerance, (set(groups), int(datasets[start].mapping_to_primitive.max()) + 1)
+
+
+def _repeats(crystal, tolerance):
+    """Whether a translation inside the cell takes most of some atoms to others, within a tolerance in angstrom."""
+    heights = 1 / np.linalg.norm(crystal.cell.reciprocal().array, axis=1)
+    positions = crystal.get_scaled_positions() % 1 % 1 * heights  # in the metric of a box as high: near zero nearly that of the cell
+    tree = cKDTree(positions, boxsize=heights)
+    translations = positions[1:] - positions[0]
+    misses = np.zeros(len(translations), int)
+    for probe in positions[np.linspace(0, len(positions) - 1, _PROBES).astype(int)]:
+        misses += tree.query((probe + translations) % heights % heights, distance_upper_bound=tolerance)[0] == np.inf
+        translations, misses = translations[misses <= _MISSES], misses[misses <= _MISSES]
+    return len(translations) > 0
 
 
 def _standard_fingerprint(prepared, tolerance):

@@ -15,18 +15,21 @@ from matplotlib import colormaps
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import LineCollection
-from matplotlib.colors import PowerNorm, to_rgb
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import EllipseCollection, LineCollection
+from matplotlib.colors import PowerNorm, hsv_to_rgb, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from matplotlib.patches import Arc, Circle, FancyArrowPatch, PathPatch, Polygon, Rectangle
 from matplotlib.path import Path
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Affine2D
+from scipy.spatial import cKDTree
 from sklearn.metrics import ConfusionMatrixDisplay
 
 from xtalsight.crystals import CLASSES
 from xtalsight.fingerprints import ORIENTATIONS, DiffractionGeometry, length_scale
+from xtalsight.lattices import point_group
 from xtalsight.spectra import DEGREES, SHELLS
 
 CLASS_COLORS = tuple(colormaps["tab10"].colors[: len(CLASSES)])
@@ -609,28 +612,145 @@ def draw_mistakes(counts: np.ndarray, names: Sequence[str], most: int = 20) -> F
     return figure
 
 
-_REFUSED_COLOR = "0.25"
+NONE_COLOR = "0.72"
+"""Of atoms without a grain, or in a grain that is refused."""
+
+OTHER_COLOR = _LIGHT
+"""Of atoms in grains of prototypes that are none of the seven classes."""
+
+COLORINGS = ("class", "grain", "confidence", "ipf")
+"""What can be shown of each atom of a map."""
+
+MOST_DRAWN = 50_000
+"""Atoms of a map that a picture shows at most: of more, a thinner slice."""
 
 
-def _verdict_colors(table):
-    """Colour (n, 3) of each position of a map: that of its class, or of what is refused."""
-    return np.where(table.accepted.to_numpy()[:, None], np.array(CLASS_COLORS)[table.label], to_rgb(_REFUSED_COLOR))
-
-
-def draw_map_slice(table, level: int, ax: Axes | None = None, *, values: str = "label") -> Axes:
-    """Draw one layer of a map of a polycrystal, looking along z.
+def atom_colors(atoms: Atoms, color_by: str = "class", grains=None) -> np.ndarray:
+    """Return the colour (r, g, b) of each atom of a map, (n, 3) in [0, 1].
 
     Parameters
     ----------
-    table : DataFrame
-        As from `xtalsight.grains.map_structure`.
-    level : int
-        Index ``k`` of the layer.
+    atoms : Atoms
+        As from `xtalsight.grains.annotate`.
+    color_by : str
+        One of `COLORINGS`. "class": those of `CLASS_COLORS`, and `OTHER_COLOR`; "grain": a palette of its own; "confidence": viridis,
+        0 to 1; "ipf": the inverse pole figure of z. Atoms without a grain have `NONE_COLOR`; by class those that are refused, too.
+    grains : DataFrame, optional
+        That of `xtalsight.grains.Map`, for "ipf".
+
+    Raises
+    ------
+    ValueError
+        No such colouring, atoms that no map has annotated, or no table of grains for "ipf".
+    """
+    if color_by not in COLORINGS:
+        raise ValueError(f"{color_by=} must be one of {', '.join(COLORINGS)}")
+    if missing := [name for name in ("class", "grain", "confidence", "accepted") if name not in atoms.arrays]:
+        raise ValueError(f"the atoms have no array {missing[0]!r}: let xtalsight.grains.annotate add what a map found")
+    if color_by == "ipf" and grains is None:
+        raise ValueError("the colours of the orientations are in the table of the grains: give grains=found.grains")
+    grain = atoms.arrays["grain"]
+    colors = np.tile(to_rgb(NONE_COLOR), (len(atoms), 1))
+    if color_by == "class":
+        accepted = atoms.arrays["accepted"].astype(bool)
+        colors[accepted] = to_rgb(OTHER_COLOR)
+        for name, color in zip(CLASSES, CLASS_COLORS, strict=True):
+            colors[(atoms.arrays["class"] == name) & accepted] = color
+        return colors
+    has = grain >= 0
+    if color_by == "confidence":
+        colors[has] = colormaps["viridis"](atoms.arrays["confidence"][has])[:, :3]
+    elif has.any():
+        palette = _GRAIN_COLORS
+        if color_by == "ipf":  # a grain without a lattice has none
+            palette = np.array([to_rgb(color if isinstance(color, str) else NONE_COLOR) for color in grains.ipf_z])
+        colors[has] = palette[grain[has] % len(palette)]
+    return colors
+
+
+# Hues by the golden ratio, so that the next grain is far from the last one; pale and dark ones by turns.
+_hues = np.arange(48) * 0.618034 % 1
+_GRAIN_COLORS = hsv_to_rgb(np.stack([_hues, np.resize([0.45, 0.6, 0.3], 48), np.resize([0.95, 0.6, 0.8], 48)], axis=1))
+
+
+def neighbour_distance(positions: np.ndarray) -> float:
+    """Return the distance to the nearest neighbour, the median of atoms in a column along z that holds at most `MOST_DRAWN`, angstrom."""
+    if len(positions) > MOST_DRAWN:
+        away = np.abs(positions[:, :2] - positions[len(positions) // 2, :2]).max(axis=1)
+        positions = positions[np.argpartition(away, MOST_DRAWN)[:MOST_DRAWN]]
+    some = positions[:: max(1, len(positions) // 1000)]
+    return float(np.median(cKDTree(positions).query(some, k=2)[0][:, 1]))
+
+
+def in_slice(positions: np.ndarray, axis: int = 2, height: float | None = None, thickness: float | None = None):
+    """Choose the atoms of a slice, at most `MOST_DRAWN`.
+
+    Parameters
+    ----------
+    positions : ndarray, shape (n, 3)
+        Angstrom.
+    axis : int
+        Normal of the slice: 0, 1, 2 for x, y, z.
+    height : float, optional
+        Of its middle, angstrom; without it, that of half of the atoms.
+    thickness : float, optional
+        Angstrom; two distances of neighbours without it. Where there are too many atoms, the slice is thinner.
+
+    Returns
+    -------
+    rows : ndarray of int
+        Of its atoms, those in front (high) last.
+    height, thickness, nearest : float
+        Middle and thickness, and the distance of neighbours, angstrom.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two atoms, no such axis, a thickness that is not positive, or no atom in the slice.
+    """
+    if len(positions) < 2 or axis not in (0, 1, 2):
+        raise ValueError(f"a slice needs two atoms and an axis 0, 1 or 2, not {len(positions)} atoms and {axis=}")
+    heights, nearest = positions[:, axis], neighbour_distance(positions)
+    height = float(np.median(heights)) if height is None else height
+    away = np.abs(heights - height)
+    rows = np.arange(len(away))
+    if len(rows) > MOST_DRAWN:
+        # Of a layer that has too many atoms, some everywhere, not those that come first.
+        away = away + np.random.default_rng(0).uniform(0, 1e-3, len(away))
+        rows = np.argpartition(away, MOST_DRAWN)[:MOST_DRAWN]
+    thickness = 2 * nearest if thickness is None else thickness
+    if not thickness > 0:
+        raise ValueError(f"{thickness=} must be positive")
+    inside = away[rows] <= thickness / 2
+    if not inside.any():
+        raise ValueError(f"no atom at {height=}: they lie between {heights.min():.4g} and {heights.max():.4g} Å")
+    if len(rows) < len(away) and inside.all():
+        thickness = 2 * float(away[rows].max())
+    rows = rows[inside]
+    return rows[np.argsort(heights[rows], kind="stable")], height, thickness, nearest
+
+
+def draw_atoms_slice(
+    atoms: Atoms,
+    ax: Axes | None = None,
+    color_by: str = "class",
+    height: float | None = None,
+    thickness: float | None = None,
+    axis: int = 2,
+    grains=None,
+) -> Axes:
+    """Draw a slice of a map, atom by atom, looking against the axis.
+
+    Parameters
+    ----------
+    atoms : Atoms
+        As from `xtalsight.grains.annotate`.
     ax : Axes, optional
-        Gets x and y in angstrom.
-    values : {"label", "confidence", "grain"}
-        Classes in their colours, dark where the verdict is "none of the seven"; the probability of the class; or
-        the grains, in twenty colours, positions at boundaries dotted.
+        Gets the other two axes in angstrom.
+    color_by, grains
+        As in `atom_colors`.
+    height, thickness, axis
+        As in `in_slice`.
 
     Returns
     -------
@@ -639,99 +759,245 @@ def draw_map_slice(table, level: int, ax: Axes | None = None, *, values: str = "
     Raises
     ------
     ValueError
-        No such values, or no position in this layer.
+        As `atom_colors` and `in_slice`.
     """
-    if values not in ("label", "confidence", "grain"):
-        raise ValueError(f"{values=} must be 'label', 'confidence' or 'grain'")
-    layer = table[table.k == level]
-    if len(layer) == 0:
-        raise ValueError(f"{level=}: the map has layers {table.k.min()} to {table.k.max()}")
+    rows, _, thickness, nearest = in_slice(atoms.positions, axis, height, thickness)
+    shown = atoms[rows]
+    colors = atom_colors(shown, color_by, grains)
     ax = _axes(ax, (3, 3))
-    i, j = layer.i - table.i.min(), layer.j - table.j.min()
-    image = np.ones((j.max() + 1, i.max() + 1, 3))
-    if values == "label":
-        colors = _verdict_colors(layer)
-    elif values == "confidence":
-        colors = colormaps["cividis"](layer.confidence.to_numpy())[:, :3]
-    else:
-        palette = np.array(colormaps["tab20"].colors)
-        colors = np.where(layer.grain.to_numpy()[:, None] >= 0, palette[layer.grain % 20], to_rgb(_REFUSED_COLOR))
-    image[j, i] = colors
-    half = table.attrs["stride"] / 2
-    x, y = table.x.min() - half, table.y.min() - half
-    extent = (x, x + 2 * half * image.shape[1], y, y + 2 * half * image.shape[0])
-    ax.imshow(image, origin="lower", extent=extent, interpolation="nearest")
-    if values == "grain":
-        edge = layer[layer.boundary]
-        ax.plot(edge.x, edge.y, ".", color="black", ms=2)
-    ax.set(xlabel="x (Å)", ylabel="y (Å)")
+    across, up = ((1, 2), (2, 0), (0, 1))[axis]
+    # Discs in units of the axes: nearly touching at any size of the figure; in a thin slice, where neighbours are missing, larger.
+    discs = EllipseCollection(
+        *np.full((2, len(shown)), (0.9 if thickness > 1.5 * nearest else 1.3) * nearest),
+        np.zeros(len(shown)),
+        units="xy",
+        offsets=shown.positions[:, [across, up]],
+        offset_transform=ax.transData,
+        facecolors=colors,
+        linewidths=0,
+        rasterized=True,
+    )
+    ax.add_collection(discs, autolim=False)
+    low, high = atoms.positions.min(axis=0) - nearest / 2, atoms.positions.max(axis=0) + nearest / 2
+    ax.set(xlim=(low[across], high[across]), ylim=(low[up], high[up]), aspect="equal")
+    ax.set(xlabel=f"{'xyz'[across]} (Å)", ylabel=f"{'xyz'[up]} (Å)")
     return ax
 
 
-def draw_map_blocks(table, ax: Axes | None = None) -> Axes:
-    """Draw a map of a polycrystal as blocks in the colours of their classes, an eighth cut out to show the inside.
+def draw_map(found, annotated: Atoms) -> Figure:
+    """Draw a map: a slice by class, by grain and by orientation, and which share of all atoms has which class.
 
     Parameters
     ----------
-    table : DataFrame
-        As from `xtalsight.grains.map_structure`. Dark blocks: none of the seven.
-    ax : Axes, optional
-        Of projection "3d".
-
-    Returns
-    -------
-    Axes
-    """
-    if ax is None:
-        ax = plt.figure(figsize=(4, 4)).add_subplot(projection="3d")
-    place = table[["i", "j", "k"]].to_numpy()
-    place = place - place.min(axis=0)
-    shape = place.max(axis=0) + 1
-    filled, colors = np.zeros(shape, bool), np.ones((*shape, 3))
-    filled[tuple(place.T)] = True
-    colors[tuple(place.T)] = _verdict_colors(table)
-    half = shape // 2
-    filled[half[0] :, : half[1], half[2] :] = False
-    ax.voxels(filled, facecolors=colors, edgecolor=(0, 0, 0, 0.15), linewidth=0.2)
-    ax.set_box_aspect(shape)
-    ax.view_init(25, -50)
-    ax.set_axis_off()
-    return ax
-
-
-def draw_map(table, level: int | None = None) -> Figure:
-    """Draw class, confidence and grains of one layer of a map, its middle one by default, and the whole as blocks.
+    found : Map
+        As from `xtalsight.grains.map_structure`.
+    annotated : Atoms
+        The same atoms, as from `xtalsight.grains.annotate`.
 
     Returns
     -------
     Figure
+    """
+    figure = Figure(figsize=(10, 3.4), dpi=150, layout="constrained")
+    grid = figure.add_gridspec(1, 4, width_ratios=(1, 1, 1, 0.8))
+    rows, height, thickness, _ = in_slice(annotated.positions)
+    shown = annotated[rows]
+    titles = {"class": "class", "grain": f"grain ({len(found.grains)})", "ipf": "crystal direction along z"}
+    for column, (color_by, title) in enumerate(titles.items()):
+        ax = draw_atoms_slice(shown, figure.add_subplot(grid[column]), color_by, height, thickness, 2, found.grains)
+        ax.set_title(title)
+        ax.label_outer()
+    figure.supxlabel(
+        f"slice at z = {height:.1f} Å, {thickness:.1f} Å thick: {len(rows):,} of {len(annotated):,} atoms",
+        fontsize="small",
+    )
+    keys = _symmetries(found.grains)[:2]
+    right = grid[3].subgridspec(2, max(1, len(keys)), height_ratios=(3, 1.2 if len(keys) else 0.01))
+    ax = draw_shares(found, figure.add_subplot(right[0, :]))
+    ax.set_title("all atoms")
+    for column, bravais in enumerate(keys):
+        draw_ipf_key(bravais, figure.add_subplot(right[1, column]))
+    return figure
+
+
+def draw_map_key(found, color_by: str = "class") -> Figure:
+    """Draw what the colours of a map mean: shares by class, or of the largest grains; the scale of confidence; directions of crystals.
+
+    Parameters
+    ----------
+    found : Map
+        As from `xtalsight.grains.map_structure`.
+    color_by : str
+        One of `COLORINGS`.
+
+    Returns
+    -------
+    Figure
+    """
+    keys = _symmetries(found.grains)[:2]
+    figure = Figure(figsize=(2.4, 2.6), layout="constrained")
+    axes = figure.subplots(max(1, len(keys)) if color_by == "ipf" else 1, squeeze=False)[:, 0]
+    if color_by == "class":
+        draw_shares(found, axes[0])
+    elif color_by == "grain":
+        largest = found.grains[:9]
+        shares = dict(zip(largest.index.astype(str), largest.atoms / len(found.grain), strict=True))
+        _share_bars(shares, _GRAIN_COLORS[largest.index % len(_GRAIN_COLORS)], axes[0])
+        axes[0].set_ylabel("largest grains")
+    elif color_by == "confidence":
+        figure.colorbar(ScalarMappable(cmap="viridis"), cax=axes[0], orientation="horizontal", label="confidence")
+        axes[0].set_box_aspect(0.1)
+    else:
+        axes[0].set_axis_off()
+        for bravais, ax in zip(keys, axes, strict=False):
+            draw_ipf_key(bravais, ax)
+    return figure
+
+
+def class_shares(found) -> dict[str, float]:
+    """Return the share of the atoms of a map in accepted grains of each of `CLASSES`, of "other" prototypes, and in "none" of these."""
+    accepted = found.grains[found.grains.accepted.astype(bool)]
+    shares = (accepted.atoms.groupby(accepted["class"]).sum() / len(found.grain)).to_dict()
+    shares = {name: float(shares.get(name, 0)) for name in (*CLASSES, "none")}
+    shares["other"] = shares.pop("none")  # accepted, and none of the seven
+    return shares | {"none": 1 - sum(shares.values())}
+
+
+def draw_shares(found, ax: Axes | None = None) -> Axes:
+    """Draw which share of the atoms of a map has which class; names and colours serve as a legend.
+
+    Parameters
+    ----------
+    found : Map
+        As from `xtalsight.grains.map_structure`.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    ax = _axes(ax, (2.4, 2.4))
+    return _share_bars(class_shares(found), [*CLASS_COLORS, OTHER_COLOR, NONE_COLOR], ax)
+
+
+def _share_bars(shares, colors, ax):
+    percent = 100 * np.array([*shares.values()])
+    ax.barh([*shares], percent, color=colors)
+    for row, value in enumerate(percent):
+        ax.annotate(f"{value:.1f}", (value, row), (2, 0), textcoords="offset points", va="center", fontsize="small")
+    ax.set(xlim=(0, 1.35 * percent.max(initial=1)), ylim=(max(1, len(shares)) - 0.5, -0.5), xlabel="share (%)")
+    ax.tick_params(axis="y", length=0)
+    return ax
+
+
+_SYMMETRIES = {"c": "cubic", "hP": "hexagonal", "hR": "rhombohedral", "h": "hexagonal", "t": "tetragonal"}
+_SYMMETRIES |= {"o": "orthorhombic", "m": "monoclinic", "a": "triclinic"}
+
+
+def _symmetries(grains):
+    """First letter of the lattices of grains, "hR" whole, those with most atoms first."""
+    lattices = grains.lattice.dropna().astype(str)
+    return [
+        *grains.atoms.groupby(lattices.where(lattices == "hR", lattices.str[:1]))
+        .sum()
+        .sort_values(ascending=False)
+        .index
+    ]
+
+
+def draw_ipf_key(bravais: str, ax: Axes | None = None) -> Axes:
+    """Draw which colour of an inverse pole figure means which direction of the crystal, in stereographic projection.
+
+    Parameters
+    ----------
+    bravais : str
+        A Bravais lattice in Pearson's letters, "cF" for example, or only the first of them.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
 
     Raises
     ------
     ValueError
-        The box around the map is nearly empty: of pieces far apart nothing would be seen.
+        No such lattice.
     """
-    box = np.ptp(table[["i", "j", "k"]].to_numpy(), axis=0) + 1.0
-    if box.prod() > 20 * len(table):
-        raise ValueError(
-            f"its pieces are too far apart to be drawn: {len(table)} positions in a box of {box.prod():.1g}"
-        )
-    level = np.sort(table.k)[len(table) // 2] if level is None else level
-    figure = Figure(figsize=(10, 3.2), layout="constrained")
-    axes = [figure.add_subplot(1, 4, i + 1, projection="3d" if i == 3 else None) for i in range(4)]
-    titles = {"label": "class", "confidence": "confidence, 0 to 1", "grain": "grains, boundaries"}
-    for ax, (values, title) in zip(axes, titles.items(), strict=False):
-        draw_map_slice(table, level, ax, values=values)
-        ax.set_title(title)
-    draw_map_blocks(table, axes[3])
-    class_legend(figure, refused=True, loc="outside lower center", ncols=len(CLASSES) + 1, fontsize="small")
-    return figure
+    system = _SYMMETRIES.get(bravais, _SYMMETRIES.get(bravais[:1]))
+    if system is None:
+        raise ValueError(f"{bravais=} must be a Bravais lattice, 'cF' for example")
+    from orix.plot.direction_color_keys import DirectionColorKeyTSL  # not above: it takes seconds
+    from orix.vector import Vector3d
+
+    ax = _axes(ax, (1.5, 1.2))
+    group = point_group("hP" if bravais == "h" else bravais)
+    sector = group.laue.fundamental_sector
+
+    def project(vectors):
+        return vectors[:, :2] / (1 + vectors[:, 2:])
+
+    edge = project(sector.edges.data)
+    low, high = edge.min(axis=0), edge.max(axis=0)
+    points = np.stack(np.meshgrid(*np.linspace(low, high, 150).T), axis=-1)
+    squares = (points**2).sum(axis=-1, keepdims=True)
+    directions = np.concatenate([2 * points, 1 - squares], axis=-1) / (1 + squares)
+    colors = DirectionColorKeyTSL(group).direction2color(Vector3d(directions))
+    image = ax.imshow(colors, origin="lower", extent=(low[0], high[0], low[1], high[1]), interpolation="bilinear")
+    outline = Polygon(edge, facecolor="none", edgecolor="black", lw=0.8)
+    ax.add_patch(outline)
+    image.set_clip_path(outline)
+    for corner in sector.vertices.unit.data:
+        place = project(corner[None])[0]
+        below = place[1] < (low[1] + high[1]) / 2
+        how = {"va": "top" if below else "bottom", "ha": "center", "fontsize": 7, "textcoords": "offset points"}
+        ax.annotate(_direction(corner, bravais[0] == "h"), place, (0, -3 if below else 3), **how)
+    ax.set_axis_off()
+    ax.set_title(system, fontsize=7, pad=12)
+    return ax
+
+
+def _direction(vector, hexagonal):
+    """Indices of a corner of a sector: [101], in hexagonal crystals four of them."""
+    if hexagonal:
+        angle = round(np.degrees(np.arctan2(vector[1], vector[0])))
+        names = {0: r"2\bar1\bar10", 30: r"10\bar10", -30: r"1\bar100"}
+        return f"$[{'0001' if vector[2] > 0.5 else names[angle]}]$"
+    indices = np.rint(vector / np.abs(vector)[np.abs(vector) > 1e-3].min()).astype(int)
+    return "$[" + "".join(str(i) if i >= 0 else rf"\bar{-i}" for i in indices) + "]$"
 
 
 def class_legend(ax, refused: bool = False, **kwargs):
     """Add a legend of the colours of the classes to axes or a figure, of what is none of them if `refused`; return it."""
     names, colors = [*CLASSES], [*CLASS_COLORS]
     if refused:
-        names, colors = [*names, "none"], [*colors, _REFUSED_COLOR]
+        names, colors = [*names, "none"], [*colors, NONE_COLOR]
     patches = [Rectangle((0, 0), 1, 1, facecolor=color) for color in colors]
     return ax.legend(patches, names, **kwargs)
+
+
+def draw_frames(table, ax: Axes | None = None) -> Axes:
+    """Draw the fractions of a trajectory's atoms by class, frame by frame; a frame without a map leaves a gap.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As from `xtalsight.trajectories.map_trajectory`.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    ax = _axes(ax, (5, 3))
+    colors = dict(zip(CLASSES, CLASS_COLORS, strict=True))
+    colors |= {"other": OTHER_COLOR, "refused": "0.45", "without_grain": NONE_COLOR}
+    for name, color in colors.items():
+        fractions = table[name].astype(float)
+        if (fractions > 0).any():
+            style = "--" if name in ("refused", "without_grain") else "-"
+            ax.plot(table.frame, fractions, style, marker=".", color=color, label=name.replace("_", " "))
+    ax.set(xlabel="frame", ylabel="fraction of atoms", ylim=(-0.02, 1.02))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if ax.lines:
+        ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")
+    return ax

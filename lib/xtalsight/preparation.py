@@ -98,8 +98,9 @@ def prepare(atoms: Atoms) -> Prepared:
     if places > len(structure):
         notes.append(f"{count(structure)}, of {places}, in places of their own: of atoms that coincide one is kept")
     spacing = _spacing(structure)
+    nearest = _nearest_distance(structure) if structure.pbc.any() else spacing
     for axis in np.flatnonzero(structure.pbc):
-        gap, begin = _vacuum(structure, axis, spacing)
+        gap, begin = _vacuum(structure, axis, spacing, nearest)
         if gap > 0:
             structure.pbc[axis] = False
             # Folded into the cell, the body may lie on both sides of the gap.
@@ -219,8 +220,10 @@ def _distinct(atoms, closest):
     if not atoms.pbc.any():
         return distinct_places(atoms.positions, closest)
     cell = np.where(atoms.pbc[:, None], atoms.cell.array, 0.0)
-    first, second = NeighborList(cutoff=closest, full_list=False).compute(atoms.positions, cell, atoms.pbc, "ij")
-    return np.setdiff1d(np.arange(len(atoms)), np.maximum(first, second)[first != second])
+    # A list for a larger distance takes less time than one with as many cells as so small a distance has.
+    neighbours = NeighborList(cutoff=20 * closest, full_list=False)
+    first, second, apart = neighbours.compute(atoms.positions, cell, atoms.pbc, "ijd")
+    return np.setdiff1d(np.arange(len(atoms)), np.maximum(first, second)[(first != second) & (apart <= closest)])
 
 
 def distinct_places(positions: np.ndarray, closest: float = 0.1) -> np.ndarray:
@@ -239,7 +242,7 @@ def distinct_places(positions: np.ndarray, closest: float = 0.1) -> np.ndarray:
 _WIDEST, _WIDER, _WIDE, _MISSING = 3.3, 1.4, 1.35, (1.97, 2.03)
 
 
-def _vacuum(atoms, axis, spacing):
+def _vacuum(atoms, axis, spacing, nearest):
     """Width of the gap without atoms along a cell vector, at right angles to the other two, angstrom, and the
     fraction where it ends.
 
@@ -253,7 +256,7 @@ def _vacuum(atoms, axis, spacing):
     found = every[widest], places[(widest + 1) % len(places)]
     gaps = np.sort(every[every > 0.1 * spacing])
     # Not the cube root of a volume that the vacuum is part of, nor the bond of a molecule.
-    nearest = max(_nearest_distance(atoms), 0.6 * spacing)
+    nearest = max(nearest, 0.6 * spacing)
     if len(gaps) and gaps[-1] > _WIDEST * nearest:
         return found
     if len(gaps) > 1 and gaps[-1] > max(_WIDE * nearest, _WIDER * gaps[-2]):
@@ -276,13 +279,17 @@ def _nearest_distance(atoms, k=1):
 
 def _balls_of_crystal(crystal):
     """Balls of the endless crystal, around atoms far from each other."""
-    n_balls = 1 if len(crystal) == 1 else int(np.clip(round(len(crystal) / BALL), min(4, len(crystal)), MOST_BALLS))
-    middles = crystal.positions[_far_apart(crystal.positions, n_balls, crystal.cell)]
-    return [_ball_of_crystal(crystal, middle) for middle in middles]
+    # Around different atoms of a small cell balls are cut differently; a large one fills one ball.
+    is_large = len(crystal) >= BALL // 2
+    n_atoms = min(BALL, len(crystal)) if is_large else BALL
+    least = 1 if is_large else min(4, len(crystal))
+    n_balls = int(np.clip(round(len(crystal) / BALL), least, MOST_BALLS))
+    middles = crystal.positions[far_apart(crystal.positions, n_balls, crystal.cell)]
+    return [_ball_of_crystal(crystal, middle, n_atoms) for middle in middles]
 
 
-def _ball_of_crystal(crystal, middle):
-    radius = 1.1 * (3 * BALL * crystal.get_volume() / len(crystal) / (4 * np.pi)) ** (1 / 3)
+def _ball_of_crystal(crystal, middle, n_atoms):
+    radius = 1.1 * (3 * n_atoms * crystal.get_volume() / len(crystal) / (4 * np.pi)) ** (1 / 3)
     heights = 1 / np.linalg.norm(crystal.cell.reciprocal().array, axis=1)
     nearest = crystal.cell.scaled_positions(crystal.positions - middle)
     nearest -= np.rint(nearest)
@@ -293,9 +300,9 @@ def _ball_of_crystal(crystal, middle):
         steps = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in copies), indexing="ij"), axis=-1).reshape(-1, 3)
         positions = crystal.cell.cartesian_positions((nearest[near] + steps[:, None]).reshape(-1, 3))
         inside = (positions**2).sum(axis=1) <= radius**2
-        if inside.sum() >= BALL:
+        if inside.sum() >= n_atoms:
             places = np.tile(near, len(steps))[inside]
-            return _nearest(positions[inside], places, crystal.numbers, np.zeros(3))
+            return _nearest(positions[inside], places, crystal.numbers, np.zeros(3), n_atoms)
         radius *= 1.15
 
 
@@ -312,8 +319,8 @@ def _with_places(positions, places, numbers):
     return atoms
 
 
-def _far_apart(positions, n, cell=None):
-    """Indices of `n` points far from each other, beginning with the first: each the farthest from those before it."""
+def far_apart(positions, n, cell=None):
+    """Return the indices of `n` points far from each other, beginning with the first: each the farthest from those before it."""
     step = 1 + len(positions) // 5000
     some = positions[::step]
     chosen, distance = [0], np.full(len(some), np.inf)
@@ -345,7 +352,7 @@ def _balls_of_cloud(atoms, notes):
                 notes.append(f"{_number(positions, 'atom')} are too few for a crystal")
             return [_with_places(positions, places, atoms.numbers)]
     tree = cKDTree(positions)
-    candidates = own[_far_apart(positions[own], min(200, len(own)))]
+    candidates = own[far_apart(positions[own], min(200, len(own)))]
     around = tree.query_ball_point(positions[candidates], _LONGEST * SPACING, return_length=True)
     n_atoms = min(BALL, int(around.max()))
     candidates = candidates[around >= n_atoms]  # not the end of a chain, nor an atom of a gas
@@ -355,7 +362,7 @@ def _balls_of_cloud(atoms, notes):
     n_balls = int(np.clip(round(len(own) / BALL), 1, min(MOST_BALLS, len(inside))))
     if n_balls == 1:
         inside = candidates[[off.argmin()]]
-    middles = positions[inside[_far_apart(positions[inside], n_balls)]]
+    middles = positions[inside[far_apart(positions[inside], n_balls)]]
     balls = [_nearest(positions, places, atoms.numbers, middle, n_atoms) for middle in middles]
     notes.append(f"{_number(balls, 'ball')} of {count(balls[0])} judged")
     return balls

@@ -1,5 +1,6 @@
 """Read structure files: what ASE reads, and what practice brings besides."""
 
+import csv
 import io
 import json
 import lzma
@@ -14,6 +15,7 @@ from pathlib import Path
 import ase.io
 import gemmi
 import numpy as np
+import pandas as pd
 from ase import Atoms
 from ase.cell import Cell
 from ase.data import atomic_masses, atomic_numbers
@@ -65,8 +67,9 @@ def read_structures(path) -> Iterator[Atoms]:
     pymatgen's JSON are occupied in part or by several elements, the atom is of the element with the largest share,
     ``info["occupancy"]`` is {kind: {symbol: share}} as ASE has it, with the integers of
     ``arrays["spacegroup_kinds"]`` as strings for kinds, and ``arrays["occupancy"]`` is the sum of the shares at each
-    atom's site (1 where it differs from 1 by rounding). Without such sites there are none of the three. An axis
-    without cell vector is not periodic.
+    atom's site (1 where it differs from 1 by rounding). Without such sites there are none of the three. Of dumps of
+    LAMMPS, ``arrays`` has all other columns, too, and ``info`` has ``timestep`` and ``time``. An axis without cell
+    vector is not periodic.
 
     Raises
     ------
@@ -208,7 +211,7 @@ def _read_lammps_dump(path):
     """Yield the frames of a dump as they come: one is in memory at a time."""
     lines = _open(path)
     frame, names = 1, {}
-    n, box, begun = None, None, False
+    n, box, info, begun = None, None, {}, False
     for line in lines:
         item = re.match(r"ITEM: (NUMBER OF ATOMS|BOX BOUNDS|ATOMS|[A-Z]+)\b(.*)", line)
         if not item:
@@ -226,6 +229,8 @@ def _read_lammps_dump(path):
                 if not value.strip().isdigit():
                     raise ValueError(f"frame {frame} has {value.strip()[:40]!r} for a number of atoms")
                 n = int(value)
+            elif item[1] in ("TIMESTEP", "TIME") and re.fullmatch(_NUMBER, value.strip()):
+                info[item[1].lower()] = float(value) if item[1] == "TIME" else int(float(value))
         elif n is None or box is None:
             raise ValueError(f"frame {frame} does not tell its number of atoms or its box")
         else:
@@ -236,8 +241,10 @@ def _read_lammps_dump(path):
                 whole -= 1
             if whole < n:
                 raise ValueError(f"it ends in the middle of frame {frame}, after {whole} of {n} atoms")
-            yield _lammps_frame(rows, columns, box, names)
-            frame, n, box, begun = frame + 1, None, None, False
+            atoms = _lammps_frame(rows, columns, box, names)
+            atoms.info |= info
+            yield atoms
+            frame, n, box, info, begun = frame + 1, None, None, {}, False
     if begun:
         raise ValueError(f"it ends in the middle of frame {frame}")
 
@@ -276,7 +283,30 @@ def _lammps_frame(rows, columns, box, names):
         types = table(min(named), dtype=str)[:, 0]
     types = _numbered(types, len(rows), names)
     atoms = _of_types(types, numbers, positions, cell, origin, periodic)
+    told = {f"{axis}{kind}" for axis in "xyz"} | {"type", "element", "typelabel", "positions", "numbers", "momenta"}
+    for name, values in _other_columns(rows, columns, told):
+        atoms.set_array(name, values)
     return atoms[np.argsort(table("id")[:, 0], kind="stable")] if "id" in columns else atoms
+
+
+def _other_columns(rows, columns, told):
+    """Yield names and values of the columns that are not told yet, numbers where all are."""
+    places = {name: i for i, name in reversed([*enumerate(columns)]) if name not in told}
+    if not places or not rows:
+        return
+    text = io.StringIO("".join(rows))
+    table = pd.read_csv(
+        text,
+        sep=r"\s+",
+        header=None,
+        usecols=[*places.values()],
+        quoting=csv.QUOTE_NONE,
+        keep_default_na=False,
+        na_values=["nan", "-nan", "NaN"],
+    )
+    for name in (name for name in columns if name in places):
+        values = table[places.pop(name)]
+        yield name, values.to_numpy() if values.dtype.kind in "biuf" else values.to_numpy(object).astype(str)
 
 
 def _lammps_box(labels, lines):

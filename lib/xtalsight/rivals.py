@@ -100,20 +100,60 @@ def neighbour_classes(atoms: Atoms, method: str) -> np.ndarray:
     ModuleNotFoundError
         OVITO is not installed.
     """
+    return _match(atoms, method)[1]
+
+
+def _match(atoms, method, **options):
+    """OVITO's data, and the class of each atom."""
     if not HAS_OVITO:
         raise ModuleNotFoundError("the neighbour methods need OVITO: pip install ovito")
     modifier = {
         "polyhedral template matching": modifiers.PolyhedralTemplateMatchingModifier,
         "adaptive common-neighbour analysis": modifiers.CommonNeighborAnalysisModifier,
         "Ackland-Jones": modifiers.AcklandJonesModifier,
-    }[method]()
+    }[method](**options)
     for structure in modifier.structures:
         structure.enabled = True
     data = ase_to_ovito(atoms)
     data.apply(modifier)
     classes = [_CLASS_OF_TYPE.get(structure.name) for structure in modifier.structures]
     labels = np.array([NO_ANSWER if name is None else CLASSES.index(name) for name in classes])
-    return labels[np.asarray(data.particles["Structure Type"])]
+    return data, labels[np.asarray(data.particles["Structure Type"])]
+
+
+def segmented_grains(atoms: Atoms) -> tuple[np.ndarray, np.ndarray]:
+    """Return the grain of each atom by template matching, and the class that most of the grain's atoms have.
+
+    OVITO's grain segmentation joins atoms of one template whose orientations are alike, and adopts those without template that touch a
+    grain.
+
+    Parameters
+    ----------
+    atoms : Atoms
+        Its cell and ``pbc`` count.
+
+    Returns
+    -------
+    grain : ndarray of int, shape (n_atoms,)
+        -1 for none.
+    label : ndarray of int, shape (n_atoms,)
+        `NO_ANSWER` for none.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        OVITO is not installed.
+
+    """
+    data, labels = _match(atoms, "polyhedral template matching", output_orientation=True)
+    data.apply(modifiers.GrainSegmentationModifier(orphan_adoption=True))
+    grain = np.asarray(data.particles["Grain"]).astype(int)  # -1: none
+    votes = np.zeros((grain.max(initial=-1) + 2, len(CLASSES)), int)
+    known = labels != NO_ANSWER
+    np.add.at(votes, (grain[known], labels[known]), 1)
+    of_grain = np.where(votes.any(axis=1), votes.argmax(axis=1), NO_ANSWER)
+    of_grain[-1] = NO_ANSWER  # of the grain -1
+    return grain, of_grain[grain]
 
 
 def neighbour_class(atoms: Atoms, method: str) -> int:
