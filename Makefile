@@ -46,10 +46,10 @@ $(BUILD)/%.ipynb: notebooks/%.py $(COMMON)
 $(BUILD)/02_diffraction_fingerprints.ipynb: $(BUILD)/01_crystal_structures.ipynb $(wildcard tests/reference/*)
 $(filter $(addprefix $(BUILD)/,03% 04% 05% 06% 07%),$(EXECUTED)): $(BUILD)/02_diffraction_fingerprints.ipynb
 $(BUILD)/05_attentive_response_maps.ipynb $(BUILD)/07_robustness.ipynb: $(BUILD)/04_cnn_training.ipynb
-$(BUILD)/08_any_orientation.ipynb: $(BUILD)/07_robustness.ipynb
+$(filter $(BUILD)/08% $(BUILD)/13%,$(EXECUTED)): $(BUILD)/07_robustness.ipynb
 $(filter $(addprefix $(BUILD)/,09% 10% 12%),$(EXECUTED)): $(BUILD)/08_any_orientation.ipynb
 $(BUILD)/11_classify_your_crystal.ipynb: $(BUILD)/10_which_of_hundreds.ipynb
-$(filter $(BUILD)/09% $(BUILD)/10%,$(EXECUTED)): $(wildcard tests/reference/*)
+$(filter $(addprefix $(BUILD)/,09% 10% 13%),$(EXECUTED)): $(wildcard tests/reference/*)
 $(filter $(BUILD)/03% $(BUILD)/04% $(BUILD)/06%,$(EXECUTED)): $(wildcard data/published/*.pkl)
 $(BUILD)/99_report.ipynb: $(filter-out $(BUILD)/99%,$(EXECUTED)) README.md
 
@@ -86,7 +86,7 @@ env: $(ENV)
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$python && break; done)
 
-NO_RIVALS := OVITO, freud and MatID could not be installed: notebooks 07, 08 and 10 leave their methods out
+NO_RIVALS := OVITO, freud and MatID could not be installed: notebooks 07, 08, 10 and 13 leave their methods out
 
 $(ENV): requirements.txt requirements-rivals.txt
 	@set -e; rm -rf .venv; if command -v uv >/dev/null; then \

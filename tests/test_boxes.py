@@ -4,7 +4,7 @@ from ase import Atoms
 from ase.cell import Cell
 from ase.neighborlist import neighbor_list
 
-from xtalsight.boxes import all_boxes, blocks_of, near_block, sort_into_boxes, take_block, wrapped
+from xtalsight.boxes import all_boxes, blocks_of, near_block, sort_into_boxes, take_block, with_images, wrapped
 
 SEED = 1912
 ROUNDING = 1e-4  # angstrom, of float32 in a block
@@ -197,6 +197,27 @@ def test_what_is_near_a_block_is_marked(name, pbc):
         assert near[distance <= 2.0 - ROUNDING].all()
         if len(block.rows) > 2000:
             assert near.mean() < 0.8  # not everything
+
+
+# Images.
+
+
+@each_cell_and_boundary
+def test_around_a_cell_there_are_the_images_that_a_sphere_of_so_many_atoms_reaches(name, pbc):
+    """Around each atom of the cell: as many as a neighbour list says."""
+    atoms = sample(name, pbc)
+    places = with_images(atoms.positions, atoms.cell.array, atoms.pbc, 250)
+    moved = places[: len(atoms)] - atoms.positions
+    steps = moved @ np.linalg.inv(Cell(np.where(np.array(pbc, bool)[:, None], atoms.cell.array, 0)).complete())
+    np.testing.assert_allclose(steps, np.rint(steps), atol=1e-9)
+    counts = np.bincount(neighbor_list("i", atoms, CUTOFF), minlength=len(atoms))
+    distance = np.linalg.norm(places[: len(atoms), None] - places, axis=-1)
+    np.testing.assert_array_equal((distance <= CUTOFF).sum(axis=1) - 1, counts)
+
+
+def test_without_period_there_are_no_images():
+    atoms = sample("cube", (0, 0, 0))
+    np.testing.assert_array_equal(with_images(atoms.positions, atoms.cell.array, atoms.pbc, 250), atoms.positions)
 
 
 # Bad input.

@@ -27,7 +27,7 @@ GRAINS = pd.DataFrame(
 BESIDE = {"out.grains.csv", "out.neighbours.csv", "out.png"}
 
 
-def by_number(atoms, radius=None, network=None, n_jobs=-1):
+def by_number(atoms, radius=None, network=None, n_jobs=-1, progress=True):
     """A map by the number of the atom: half of the atoms fcc, a quarter a compound, an eighth refused, an eighth nothing."""
     if len(atoms) < 2:
         raise ValueError("a map needs atoms, at least two")
@@ -360,7 +360,7 @@ def test_a_scheduler_that_does_not_answer(run, monkeypatch):
     monkeypatch.setattr(distributed, "Client", lambda address, timeout: client(address, timeout=0.2))
     frame().write("in.xyz", format="extxyz")
     status, _, printed = run("map", "in.xyz", "--scheduler", "tcp://127.0.0.1:1")
-    assert status == 1 and "no scheduler of dask answers at tcp://127.0.0.1:1" in error(printed)
+    assert status == 1 and "no scheduler of dask answers at 'tcp://127.0.0.1:1'" in error(printed)
 
 
 # With the map itself.

@@ -32,7 +32,7 @@ GRAINS = pd.DataFrame(
 )
 
 
-def by_place(atoms, radius=None, network=None, n_jobs=-1):
+def by_place(atoms, radius=None, network=None, n_jobs=-1, progress=True):
     """A map by x: half of the atoms fcc, a quarter of a prototype, an eighth refused, the others without grain."""
     if len(atoms) < 2:
         raise ValueError("a map needs atoms, at least two")

@@ -3,13 +3,15 @@ xtalsight`` does the same."""
 
 import argparse
 import json
+import logging
 import os
 import sys
 from collections import deque
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
+from threading import Thread
 
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # else TensorFlow prints about it; a few balls need no such speed
 
@@ -21,6 +23,7 @@ from xtalsight.classify import classify_many, prototype_files, read_structures
 from xtalsight.crystals import CLASSES
 
 _BESIDE = (".grains.csv", ".neighbours.csv", ".png")  # endings of what `map` writes beside the annotated structure
+_PATIENCE = 8  # seconds, with a scheduler
 
 
 def _network_exists(folder):
@@ -35,22 +38,38 @@ def _network_exists(folder):
 
 @contextmanager
 def _on(scheduler):
-    """Let joblib use the workers of a dask scheduler, if one is named."""
+    """Let the workers of a dask scheduler compute, if one is named."""
     if scheduler is None:
         yield
         return
+    with _client_of(scheduler) as client, joblib.parallel_config(backend="dask", client=client):
+        if not client.nthreads():
+            print(f"{scheduler} has no workers yet: waiting for them", file=sys.stderr)
+        yield
+
+
+def _client_of(scheduler):
     try:
         from distributed import Client
     except ImportError as error:
         raise ValueError(
-            "--scheduler needs dask.distributed, which is not installed (pip install distributed)"
+            '--scheduler needs dask.distributed, which is not installed (pip install "xtalsight[cluster]")'
         ) from error
-    try:
-        client = Client(scheduler, timeout=30)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"no scheduler of dask answers at {scheduler}") from error
-    with client, joblib.parallel_config(backend="dask"):
-        yield
+    for name in ("distributed.client", "distributed.utils"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what they log of a lost connection is said in a sentence
+    clients = []
+
+    def connect():
+        with suppress(Exception):  # of what answers and is no scheduler any may come
+            clients.append(Client(scheduler, timeout=_PATIENCE))
+
+    # In a thread: dask waits for ever for the greeting of what is no scheduler and keeps silent.
+    thread = Thread(target=connect, daemon=True)
+    thread.start()
+    thread.join(_PATIENCE + 2)
+    if not clients:
+        raise ValueError(f"no scheduler of dask answers at {scheduler!r}")
+    return clients[0]
 
 
 def classify_files(
@@ -73,7 +92,7 @@ def classify_files(
                         print(json.dumps(result, ensure_ascii=False) if as_json else _text(result), flush=True)
                 if progress is not None:
                     progress.update()
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         failed = 1
         print(f"error: {error}", file=sys.stderr)
     finally:

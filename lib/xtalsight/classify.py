@@ -1,8 +1,9 @@
 """A structure file in, class, probability and verdict out: ``xtalsight classify FILE``."""
 
+import time
 from collections.abc import Iterable, Iterator
-from functools import cache
-from itertools import islice, pairwise, zip_longest
+from functools import cache, partial
+from itertools import chain, islice, pairwise, zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,7 +33,9 @@ TOLERANCES = (1e-3, 3e-3, 1e-2, 3e-2, 6e-2, 1e-1, 1.5e-1, 2e-1)
 """Tolerances at which spglib is asked, in units of the cube root of the volume of an atom."""
 
 BATCH = 256
-"""Structures that `classify_many` reads, looks at and answers at a time."""
+"""Structures about which `classify_many` asks the networks at a time, at most."""
+
+_CHUNK = 8  # structures of one task
 
 # spglib takes a second or two for as many, minutes for many more, and then seldom finds any symmetry.
 _MOST_FOR_SYMMETRY = 600
@@ -293,8 +296,9 @@ def answers(looks: list[Look], network=None) -> list[dict]:
     spectra = [look.spectra[:, [0, 0 if look.kinds == "without order" else 1]] for look in looks]
     by_ball = np.split(predict_groups(prototypes, prototype_card, np.concatenate(spectra)), ends)
     standards = _standard_answers([look.standard for look in looks])
+    possible = cache(partial(_possible, prototype_card["groups"]))
     return [
-        _answer(look, *probabilities, standard, card, prototype_card)
+        _answer(look, *probabilities, standard, card, prototype_card, possible)
         for look, *probabilities, standard in zip(looks, by_place, by_ball, standards, strict=True)
     ]
 
@@ -335,7 +339,7 @@ def classify(atoms: Atoms, network=None) -> dict:
 def classify_many(structures: Iterable[Atoms], network=None, n_jobs: int = -1) -> Iterator[dict | Exception]:
     """`classify` structures as they come, in parallel; yield the answer for each, in order, or the exception that it raised.
 
-    They are read, and the answers given, in batches of `BATCH`: memory does not grow with their number.
+    Few are read ahead: memory does not grow with their number. The networks are asked about many at once.
 
     Parameters
     ----------
@@ -351,31 +355,49 @@ def classify_many(structures: Iterable[Atoms], network=None, n_jobs: int = -1) -
         There is no such network; and what reading `structures` raises, after the answers for those before.
     """
     prototype_files(network)
-    structures, broken = iter(structures), None
-    while broken is None:
-        batch = []
+    structures, broken = iter(structures), []
+
+    def chunks():
+        while not broken:
+            chunk = []
+            try:
+                chunk.extend(islice(structures, _CHUNK))
+            except Exception as error:  # noqa: BLE001  raised again below
+                broken.append(error)
+            if not chunk:
+                return
+            yield (chunk,)
+
+    first = list(islice(chunks(), 1))
+    if len(first) == 1 and len(first[0][0]) < _CHUNK:  # not worth other processes
+        n_jobs = 1
+    waiting, since = [], time.monotonic()
+    for looks in in_order(_look_at_some, chain(first, chunks()), n_jobs):
+        waiting += looks
+        if len(waiting) >= BATCH or time.monotonic() > since + 1:
+            yield from _answer_some(waiting, network)
+            waiting, since = [], time.monotonic()
+    yield from _answer_some(waiting, network)
+    if broken:
+        raise broken[0]
+
+
+def _look_at_some(structures):
+    looks = []
+    for atoms in structures:
         try:
-            batch.extend(islice(structures, BATCH))
-        except Exception as error:  # noqa: BLE001  raised again below
-            broken = error
-        if not batch:
-            break
-        looks = [*in_order(_try_to_look_at, ((one,) for one in batch), n_jobs if len(batch) > 1 else 1)]
-        whole = iter(answers([look for look in looks if isinstance(look, Look)], network))
-        for look in looks:
-            yield next(whole) if isinstance(look, Look) else look
-    if broken is not None:
-        raise broken
+            looks.append(look_at(prepare(atoms)))
+        except Exception as error:  # noqa: BLE001  what a file may hold has no end; the others are to be answered
+            looks.append(error)
+    return looks
 
 
-def _try_to_look_at(atoms):
-    try:
-        return look_at(prepare(atoms))
-    except Exception as error:  # noqa: BLE001  what a file may hold has no end; the others are to be answered
-        return error
+def _answer_some(looks, network):
+    whole = iter(answers([look for look in looks if isinstance(look, Look)], network))
+    return [next(whole) if isinstance(look, Look) else look for look in looks]
 
 
-def _answer(look, by_place, by_ball, standard, card, prototype_card):
+def _answer(look, by_place, by_ball, standard, card, prototype_card, possible):
     """The dictionary of `classify`."""
     probabilities = together(by_place)
     best = int(probabilities[: len(CLASSES)].argmax())
@@ -385,7 +407,7 @@ def _answer(look, by_place, by_ball, standard, card, prototype_card):
     n_atoms = len(look.prepared.balls[0])
     reason = _reason(n_atoms, look.is_thin, of_places(look.spectra), by_place, probabilities, card, look.group)
     is_none = look.is_thin or n_atoms < SMALLEST or reason == _MOLTEN
-    prototype, reason = _prototype(look, by_ball, CLASSES[best], reason, is_none, prototype_card)
+    prototype, reason = _prototype(look, by_ball, CLASSES[best], reason, is_none, prototype_card, possible)
     notes = [*look.prepared.notes]
     if look.kinds == "without order":
         notes.append("kinds without order: an alloy; the answer is the lattice of its places")
@@ -427,26 +449,22 @@ class PrototypeAnswer(NamedTuple):
     next_probability: float
 
 
-def _prototype(look, by_ball, class_of_places, refused, is_none, card):
+def _prototype(look, by_ball, class_of_places, refused, is_none, card, possible):
     """The prototype, and why the class is none of the seven (None: it is one).
 
     `refused` is why the class of the places is refused, or None; `is_none` whether that is for too few atoms, too
     thin a piece or no peaks, and so holds for any prototype.
     """
     prepared, kinds, found = look.prepared, look.kinds, look.found
-    groups, n_atoms = card["groups"], len(prepared.balls[0])
     judged = prepared.balls[0] if prepared.elements is None else prepared.elements
-    shares = shares_of_kinds(judged.numbers)
-    if prepared.elements is None:  # a piece, whose surface may be of one kind
-        n_atoms /= 4
-    else:  # of a small supercell with defects the cell has fewer atoms than the ball
+    n_cell = None
+    if prepared.elements is not None:
         n_cell = len(judged) if found is None else found[1]
-        n_atoms = np.where(_may_have_defects(n_cell, groups), min(n_cell, n_atoms), n_atoms)
+    shares = shares_of_kinds(judged.numbers)
     if kinds == "without order":
         shares, found = (1.0,), None
-    fits_shares = fit_composition(shares, n_atoms, groups)
-    possible = fits_shares & _fit_symmetry(found, groups)
-    answer, its_class = _name_prototype(by_ball, card, fits_shares, possible)
+    fits_shares, fits = possible(shares, len(prepared.balls[0]), n_cell, found)
+    answer, its_class = _name_prototype(by_ball, card, fits_shares, fits)
     accepted, why = answer.verdict == "accepted", None
     if is_none:
         why = refused
@@ -518,6 +536,16 @@ def fit_composition(shares, n_atoms, groups: list[dict]) -> np.ndarray:
     is_element = np.array([len(its) == 1 for its in of_groups])
     fits = (apart <= 1 / np.sqrt(np.broadcast_to(n_atoms, len(groups))[group_of])) & (is_element == (len(shares) == 1))
     return np.bincount(group_of, weights=fits) > 0
+
+
+def _possible(groups, shares, n_atoms, n_cell, found):
+    """Which of the groups composition leaves, and which composition and symmetry; `n_cell` atoms has a crystal's cell, None if there is none."""
+    if n_cell is None:  # a piece, whose surface may be of one kind
+        judged = n_atoms / 4
+    else:  # of a small supercell with defects the cell has fewer atoms than the ball
+        judged = np.where(_may_have_defects(n_cell, groups), min(n_cell, n_atoms), n_atoms)
+    fits_shares = fit_composition(shares, judged, groups)
+    return fits_shares, fits_shares & _fit_symmetry(found, groups)
 
 
 def _fit_symmetry(found, groups):
@@ -709,13 +737,15 @@ def _symmetry(prepared):
     prepared.notes.append(
         f"space group at a tolerance of {TOLERANCES[start]:g} of the spacing of atoms, {tolerance:.2g} Å"
     )
-    return groups[start], tolerance, (set(groups), int(datasets[start].mapping_to_primitive.max()) + 1)
+    return groups[start], tolerance, (frozenset(groups), int(datasets[start].mapping_to_primitive.max()) + 1)
 
 
 def _repeats(crystal, tolerance):
     """Whether a translation inside the cell takes most of some atoms to others, within a tolerance in angstrom."""
     heights = 1 / np.linalg.norm(crystal.cell.reciprocal().array, axis=1)
-    positions = crystal.get_scaled_positions() % 1 % 1 * heights  # in the metric of a box as high: near zero nearly that of the cell
+    positions = (
+        crystal.get_scaled_positions() % 1 % 1 * heights
+    )  # in the metric of a box as high: near zero nearly that of the cell
     tree = cKDTree(positions, boxsize=heights)
     translations = positions[1:] - positions[0]
     misses = np.zeros(len(translations), int)

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from xtalsight import clouds, counterexamples, crystals, damage, fingerprints, scattering, spectra
 from xtalsight.crystals import build_crystal
 from xtalsight.fingerprints import DiffractionGeometry, fingerprint
+from xtalsight.parallel import in_order
 from xtalsight.spectra import DEGREES, SHELLS, spectrum
 from xtalsight.store import load_json, save_json
 
@@ -35,7 +36,12 @@ def write_fingerprints(
     Chunks of `CHUNK` structures are computed in parallel and written by the process that computed them, so that
     memory does not grow with the number of structures. Called again with the same arguments, it computes only the
     chunks that are missing; with other recipes, geometry, another version of the code or of a library it starts anew.
-    Neither order nor `n_jobs` changes a number. For a cluster, call it inside ``joblib.parallel_config("dask")``.
+    Neither order nor `n_jobs` changes a number.
+
+    On a cluster, whose workers have to see the same files::
+
+        with distributed.Client("tcp://…"), joblib.parallel_config("dask"):
+            write_fingerprints(tables)
 
     Parameters
     ----------
@@ -56,8 +62,13 @@ def write_fingerprints(
         The rows that failed, columns ``table, row, error``; their fingerprints are NaN. Empty when all went well.
     seconds : float
         Time that the fingerprints took, that of earlier calls with the same arguments included.
+
+    Raises
+    ------
+    OSError
+        The disk is full, for example, or workers of a cluster write to other files.
     """
-    tables = {Path(path): recipes for path, recipes in tables.items()}
+    tables = {Path(path).absolute(): recipes for path, recipes in tables.items()}  # workers may be in other folders
     arrays = {path: _open(path, recipes, geometry, build) for path, recipes in tables.items()}
     n_structures = max(map(len, tables.values()))
     missing = {
@@ -65,23 +76,21 @@ def write_fingerprints(
         for start in range(0, n_structures, CHUNK)
     }
     tasks = (
-        joblib.delayed(_write_chunk)(
-            [(arrays[path], tables[path].iloc[start : start + CHUNK]) for path in paths], start, geometry, build
-        )
+        ([(arrays[path], tables[path].iloc[start : start + CHUNK]) for path in paths], start, geometry, build)
         for start, paths in missing.items()
         if paths
     )
     total = sum(map(len, tables.values()))
     to_do = sum(len(tables[path].iloc[start : start + CHUNK]) for start, paths in missing.items() for path in paths)
-    # Few tasks are made ahead, so that memory stays flat.
-    parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", pre_dispatch="2*n_jobs")
     earlier = max(_seconds(path) for path in arrays)
     start = time.perf_counter()
     with tqdm(total=total, initial=total - to_do, unit=" structures", desc="fingerprints", mininterval=1) as progress:
-        for n in parallel(tasks):
+        for n in in_order(_write_chunk, tasks, n_jobs):
             progress.update(n)
             for path in arrays:
                 save_json(path / "seconds.json", earlier + time.perf_counter() - start)
+    if not all(_chunk(arrays[path], begin).exists() for begin, paths in missing.items() for path in paths):
+        raise OSError("not all that was computed is there: do the workers see the same files as this machine?")
     failures = [
         {"table": path.stem, **row}
         for path in arrays
@@ -107,9 +116,7 @@ def read_fingerprints(path, rows=slice(None)) -> np.ndarray:
 def in_parallel(function: Callable, items: Iterable, description: str, n_jobs: int = -1) -> list:
     """Call a function for each item in parallel, with progress; return what it returns, in their order."""
     items = list(items)
-    results = joblib.Parallel(n_jobs=n_jobs, return_as="generator", batch_size=4)(
-        joblib.delayed(function)(item) for item in items
-    )
+    results = in_order(function, ((item,) for item in items), n_jobs)
     return list(tqdm(results, total=len(items), desc=description, mininterval=1))
 
 

@@ -69,6 +69,7 @@ _SHARE = 0.6  # of the power of two balls' waves that is common to balls of one 
 _STRAIN = 0.03  # of a Bragg vector, between neighbouring balls
 _PURITY = 0.42  # least mean score of a ball's own atoms: 0.25 and less in melts, 0.6 and more in crystals at melting
 _FRAGMENT = 4  # balls: fewer that are like a larger grain beside them are a piece of its boundary
+_SHARE_OF_FRAGMENT = 0.45  # of the power of such a piece that is the larger grain's: of twins a third is common
 _REACH = 0.37  # of the radius: some 13 atoms
 _THICK = 20  # balls of the same grain, of the 26 around one, in the middle of a grain that is no lamella
 _ALSO_CARRIED = 0.5  # score of an atom that belongs to a lamella as well as to what is beside it
@@ -274,7 +275,8 @@ def _join(boxes, balls, purity, radius):
     if len(purity) == 1 and boxes.periodic.all():  # a small cell, whose only ball touches itself
         dropped = purity < _PURITY
     apart = part[pairs[:, 0]] != part[pairs[:, 1]]
-    for one, other in (part[pairs[shared & apart]].T, part[pairs[shared & apart]].T[::-1]):
+    touch = part[pairs[apart & (alike[:, 0] >= _SHARE_OF_FRAGMENT)]].T
+    for one, other in (touch, touch[::-1]):
         dropped[one[(size[one] < _FRAGMENT) & (size[other] >= _FRAGMENT)]] = True
     part = np.where(dropped[part], -1, part)
     both = pairs[~apart & (part[pairs[:, 0]] >= 0)]
@@ -322,7 +324,7 @@ def _assign(boxes, balls, part, radius, how):
     grain, carried = np.empty(len(boxes.atom), np.int64), np.empty(len(boxes.atom), np.float32)
     for mine, score in _in_parallel(_assign_block, tasks(), how, len(boxes.atom), "atoms"):
         its = rows.pop(0)
-        grain[its], carried[its] = mine, score
+        grain[its], carried[its] = mine, score.clip(0, 1)
     return grain, carried
 
 

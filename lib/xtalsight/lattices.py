@@ -22,8 +22,18 @@ CELL = ("a", "b", "c", "alpha", "beta", "gamma")
 _CANDIDATES = 24  # vectors of which three are tried as a basis
 _INTEGER = 0.15  # a wave's indices may be this far from integers
 _LEAST_SHARE = 0.9  # of the amplitudes that a basis indexes
-_ALMOST = 0.04  # of the amplitudes, may be left out by a coarser basis: one or two waves that are noise
-_TOLERANCES = (0.002, 0.004, 0.007, 0.01, 0.015, 0.02, 0.03, 0.05, 0.08)  # of spglib, in units of the cube root of the primitive cell's volume
+_ALMOST = 0.06  # of the amplitudes, may be left out by a coarser basis: some waves that are noise
+_TOLERANCES = (
+    0.002,
+    0.004,
+    0.007,
+    0.01,
+    0.015,
+    0.02,
+    0.03,
+    0.05,
+    0.08,
+)  # of spglib, in units of the cube root of the primitive cell's volume
 _OTHERS = 0.03  # for what is none of the seven
 _SYSTEMS = (
     (2, "a"),

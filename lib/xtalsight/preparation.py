@@ -267,6 +267,13 @@ def _vacuum(atoms, axis, spacing, nearest):
 
 def _nearest_distance(atoms, k=1):
     """Median distance to the k-th nearest neighbour, images across the walls of a small cell included."""
+    if k == 1 and atoms.pbc.all():
+        neighbours = NeighborList(cutoff=1.5 * _spacing(atoms), full_list=True)
+        first, apart = neighbours.compute(atoms.positions, atoms.cell.array, atoms.pbc, "id")
+        nearest = np.full(len(atoms), np.inf)
+        np.minimum.at(nearest, first, apart)
+        if np.isfinite(median := np.median(nearest)):
+            return float(median)
     own = images = np.unique(atoms.positions, axis=0)
     for axis in np.flatnonzero(atoms.pbc):
         if len(images) < 5000:
