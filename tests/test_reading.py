@@ -6,12 +6,18 @@ import pickle
 import tracemalloc
 import warnings
 from collections import Counter
+from pathlib import Path
 
+import ase.io
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import bulk, fcc111
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.constraints import FixAtoms
 from ase.data import atomic_masses
 
+from xtalsight import reading
 from xtalsight.crystals import space_group
 from xtalsight.reading import read_structures
 
@@ -246,6 +252,206 @@ def test_broken_data_files_get_one_sentence(tmp_path, text, reason):
     with pytest.raises(ValueError, match=reason) as error:
         only(tmp_path / "a.data")
     assert str(error.value).startswith(f"{tmp_path / 'a.data'} ")
+
+
+# Large frames, which are parsed in blocks of so many rows.
+
+
+def assert_same(atoms, other):
+    """To the bit, types and order included."""
+    assert list(atoms.arrays) == list(other.arrays)
+    for one, its in zip(atoms.arrays.values(), other.arrays.values(), strict=True):
+        assert (one.dtype, one.shape) == (its.dtype, its.shape)
+        assert np.array_equal(one, its, equal_nan=one.dtype.kind == "f")
+    assert np.array_equal(atoms.cell, other.cell) and np.array_equal(atoms.pbc, other.pbc)
+    assert str(atoms.constraints) == str(other.constraints)
+    assert repr(atoms.info) == repr(other.info)
+    results, others = ({} if one.calc is None else one.calc.results for one in (atoms, other))
+    assert repr(results) == repr(others)
+
+
+def rows_with(values):
+    rows = "".join(f"{i} 1 {i} 0 0 {value}\n" for i, value in enumerate(values))
+    box = "ITEM: BOX BOUNDS pp pp pp\n0 99\n0 99\n0 99\n"
+    return f"ITEM: TIMESTEP\n0\nITEM: NUMBER OF ATOMS\n{len(values)}\n{box}ITEM: ATOMS id type x y z v\n{rows}"
+
+
+@pytest.mark.parametrize("size", [1, 7])
+@pytest.mark.parametrize(
+    "text",
+    [
+        dump(COPPER, "id type x y z c_pe"),
+        dump(COPPER, "element xs ys zs mass", symbols=["Q", "Cu", "Cu"] * 36),
+        data_file(rows_of("charge"), " # charge"),
+        data_file(rows_of("full", flags=" 1 0 -1")[::-1]),
+        rows_with(range(20)),
+        rows_with([1, 2, 3] * 5 + [0.5, "nan"]),
+        rows_with(["2.50", "3", "True"] * 4 + ["word", "nan"]),
+    ],
+)
+def test_blocks_change_nothing(tmp_path, monkeypatch, text, size):
+    (tmp_path / "a").write_text(text)
+    whole = only(tmp_path / "a")
+    monkeypatch.setattr(reading, "_ROWS", size)
+    assert_same(only(tmp_path / "a"), whole)
+
+
+def test_an_empty_line_among_the_atoms_of_a_dump(tmp_path):
+    lines = dump(COPPER).splitlines()
+    (tmp_path / "a.dump").write_text("\n".join([*lines[:50], "", *lines[50:-1], ""]))
+    with pytest.raises(ValueError, match="1 of the lines where its atoms should be are empty"):
+        only(tmp_path / "a.dump")
+
+
+@pytest.mark.parametrize("format", ["dump", "data", "extxyz"])
+def test_a_large_frame_needs_no_more_than_three_times_the_memory_of_its_arrays(tmp_path, monkeypatch, format):
+    n, dice = 40_000, np.random.default_rng(SEED)
+    path, positions = tmp_path / f"a.{format}", dice.uniform(0, 50, (n, 3))
+    rows = "".join(
+        f"{i + 1} 1 {x:.8g} {y:.8g} {z:.8g}\n" for i, (x, y, z) in zip(dice.permutation(n), positions.tolist())
+    )
+    box = "ITEM: BOX BOUNDS pp pp pp\n0 50\n0 50\n0 50\n"
+    head = {
+        "dump": f"ITEM: TIMESTEP\n0\nITEM: NUMBER OF ATOMS\n{n}\n{box}ITEM: ATOMS id type x y z\n",
+        "data": f"a\n\n{n} atoms\n1 atom types\n\n0 50 xlo xhi\n0 50 ylo yhi\n0 50 zlo zhi\n\nAtoms # atomic\n\n",
+        "extxyz": f'{n}\nLattice="50 0 0 0 50 0 0 0 50" Properties=id:I:1:Z:I:1:pos:R:3\n',
+    }
+    path.write_text(head[format] + rows)
+    monkeypatch.setattr(reading, "_ROWS", 2_000)
+    only(path)  # what is imported and cached at first use
+    tracemalloc.start()
+    atoms = only(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(atoms) == n
+    assert peak < 3 * sum(values.nbytes for values in atoms.arrays.values())
+
+
+# Extended XYZ: as ASE reads it, but in blocks.
+
+
+@pytest.fixture
+def plain(monkeypatch):
+    """How many frames were not left to ASE."""
+    frames, read = [], reading._read_plain_extxyz
+
+    def counting(path):
+        for atoms in read(path):
+            frames.append(atoms)
+            yield atoms
+
+    monkeypatch.setattr(reading, "_read_plain_extxyz", counting)
+    return frames
+
+
+def assert_as_ase(path):
+    frames = ase.io.read(path, ":", format="extxyz")
+    for atoms, other in zip(reading._read_extxyz(path), frames, strict=True):
+        assert_same(atoms, other)
+    return len(frames)
+
+
+@pytest.mark.parametrize("path", sorted(Path(__file__).parent.rglob("*xyz*")), ids=lambda path: path.name)
+def test_extended_xyz_is_as_ase_reads_it(plain, path):
+    assert assert_as_ase(path) == len(plain)
+
+
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+@pytest.mark.parametrize("seed", range(4))
+def test_random_extended_xyz_is_as_ase_reads_it(tmp_path, monkeypatch, plain, seed, size):
+    dice = np.random.default_rng([SEED, seed])
+
+    def frame():
+        n = int(dice.integers(1, 40))
+        positions = dice.normal(size=(n, 3)) * 10.0 ** dice.integers(-6, 8)
+        atoms = Atoms(dice.choice(["Cu", "H", "X", "Og"], n).tolist(), positions, cell=dice.normal(size=(3, 3)))
+        columns = {
+            "velocity": dice.normal(size=(n, 3)),
+            "with_nan": np.where(dice.random(n) < 0.2, np.nan, dice.normal(size=n)),
+            "whole": dice.integers(-(2**31), 2**31 - 1, (n, 2)),
+            "is_so": dice.random(n) < 0.5,
+            "are_so": dice.random((n, 2)) < 0.5,
+            "word": dice.choice(["a", "T", "1.5", "nan", "é", "a#b"], n),
+            "words": dice.choice(["x", "yz"], (n, 2)),
+            "tags": dice.integers(0, 5, n),
+            "initial_charges": dice.normal(size=n),
+        }
+        for name, values in columns.items():
+            if dice.random() < 0.4:
+                atoms.set_array(name, values)
+        atoms.pbc = dice.random(3) < 0.5
+        if dice.random() < 0.3:
+            atoms.set_constraint(FixAtoms(mask=dice.random(n) < 0.5))
+        if dice.random() < 0.5:
+            atoms.info |= {"a": 1.5, "b": "two words", "c": True, "d": np.arange(4), "e": {"f": [1, "g"]}}
+        if dice.random() < 0.5:
+            atoms.calc = SinglePointCalculator(
+                atoms, energy=1.0, forces=dice.normal(size=(n, 3)), stress=np.arange(6.0)
+            )
+        return atoms
+
+    path = tmp_path / f"a.xyz{'.gz' * (seed == 0)}"
+    ase.io.write(path, [frame() for _ in range(8)], format="extxyz")
+    monkeypatch.setattr(reading, "_ROWS", size)
+    assert assert_as_ase(path) == len(plain) == 8
+
+
+XYZ = 'Lattice="5 0 0 0 5 0 0 0 5" Properties=species:S:1:pos:R:3'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2\nany comment\nCu 0 0 0 7\nau 1 1 1\n",
+        f"1\n{XYZ}\nCu 0.1234567890123456789 2.2250738585072011e-308 9007199254740993\n",
+        f"1\n{XYZ}\nCu inf -nan 1e400\n",
+        f"2\n{XYZ}:a:S:1\nCu 0 0 0 \"b\n\tCu  0 0 0 #'c\n\n\n",
+        f"3\n{XYZ}:a:L:1\nCu 0 0 0 T\nCu 0 0 0 true\nCu 0 0 0 1\n",
+        f"1\n{XYZ.replace('species:S', 'Z:I')} pbc=T energy=3\n29 0 0 0\n",
+        f"1\n{XYZ}:Z:I:1\nQ 0 0 0 29\n",
+    ],
+)
+def test_plain_extended_xyz(tmp_path, plain, text):
+    (tmp_path / "a.xyz").write_text(text)
+    assert assert_as_ase(tmp_path / "a.xyz") == len(plain) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1\n\nCu 0 0 0\nVEC1 1 0 0\nVEC2 0 1 0\nVEC3 0 0 1\n",
+        f"0\n{XYZ}\n",
+        f"1\n{XYZ}:move_mask:L:3\nCu 0 0 0 T F T\n",
+        f"1\n{XYZ}:positions:R:3\nCu 0 0 0 1 1 1\n",
+        f"1\n{XYZ}:a:I:1\nCu 0 0 1_0.5 1_0\n",
+        f"1\n{XYZ.replace('species:S', 'Z:R')}\n29.0 0 0 0\n",
+    ],
+)
+def test_what_is_not_plain_is_left_to_ase_with_all_behind_it(tmp_path, plain, text):
+    first = f"1\n{XYZ}\nAu 0 0 0\n"
+    (tmp_path / "a.xyz").write_text(first + text + first)
+    assert assert_as_ase(tmp_path / "a.xyz") == 3
+    assert len(plain) == 1
+
+
+@pytest.mark.parametrize(
+    "rows, reason",
+    [
+        ("2\nCu 0 0 0\nCu 1 1\n", "does not find what it expects"),
+        ("3\nCu 0 0 0\n\nCu 1 1 1\n", "does not find what it expects"),
+        ("3\nCu 0 0 0\n", "Frame has 1 atoms, expected 3"),
+        ("1\nCu 0 0 x\n", "'x' where a number should be"),
+        ("1\nQq 0 0 0\n", "the name 'Qq'"),
+        ("one\nCu 0 0 0\n", "'one' where a number should be"),
+    ],
+)
+def test_of_extended_xyz_that_breaks_off_the_whole_frames_come_and_then_a_sentence(tmp_path, rows, reason):
+    first = f"1\n{XYZ}\nAu 0 0 0\n"
+    (tmp_path / "a.xyz").write_text(first + rows.replace("\n", f"\n{XYZ}\n", 1))
+    frames = read_structures(tmp_path / "a.xyz")
+    assert len(next(frames)) == 1
+    with pytest.raises(ValueError, match=f"beyond its first 1 structure.*{reason}"):
+        next(frames)
 
 
 # CIF.

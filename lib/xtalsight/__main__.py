@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections import deque
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version
 from itertools import islice
@@ -347,6 +348,12 @@ def main():
         status = arguments.run(arguments)
     except BrokenPipeError:  # the reader, `head` for example, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 1
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        status = 130
+    except BrokenProcessPool:
+        print("error: a process was killed: is there memory enough? Fewer --jobs need less", file=sys.stderr)
         status = 1
     sys.exit(status)
 

@@ -1,16 +1,39 @@
-"""Measure speed as ratios within one run: ``python -m xtalsight.bench``. Not a test: it says how fast, not whether right."""
+"""Measure speed as ratios within one run: ``python -m xtalsight.bench``. Not a test: it says how fast, not whether right.
 
+``python -m xtalsight.bench map`` measures how large maps and many answers scale with the workers of a cluster, and writes
+docs/cluster_scaling.md.
+"""
+
+import argparse
+import os
+import platform
+import re
 import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
 
+import joblib
 import numpy as np
+import pandas as pd
+from ase import Atoms
 from ase.build import bulk
+from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
 
 from xtalsight import fingerprints, networks, scattering, spectra
+from xtalsight.classify import classify_many
 from xtalsight.clouds import cut_cloud
 from xtalsight.crystals import build_crystal, make_recipes
+from xtalsight.grains import map_structure
+from xtalsight.profiles import root
+from xtalsight.store import replacing
 
 THREADS = 2
 BATCH = 32
+BALL = 256
+"""Atoms of the structures that are classified."""
 
 
 def seconds(function, repeats):
@@ -74,7 +97,160 @@ def bench_training():
     )
 
 
+def polycrystal(n_atoms: int, seed: int = 0) -> Atoms:
+    """Build a periodic polycrystal of copper, Voronoi grains of some 8,000 atoms each.
+
+    A large one is a smaller one repeated, which needs neither much time nor memory; all atoms are displaced by thermal motion of their own
+    (0.1 angstrom, root mean square of each coordinate).
+
+    Parameters
+    ----------
+    n_atoms : int
+        Number of atoms, about: at the boundaries a few per cent go.
+    seed : int
+    """
+    dice, copper = np.random.default_rng(seed), bulk("Cu", cubic=True)
+    repeats = int(np.ceil((n_atoms / 125_000) ** (1 / 3)))
+    edge = (n_atoms * copper.get_volume() / len(copper)) ** (1 / 3) / repeats
+    middles = dice.uniform(0, edge, (max(2, round(n_atoms / repeats**3 / 8_000)), 3))
+    nearest = cKDTree(middles, boxsize=edge)
+    reach = nearest.query(np.stack(np.meshgrid(*[np.linspace(0, edge, 24, endpoint=False)] * 3), axis=-1))[0].max()
+    reach += edge / 24
+    n_cells = int(np.ceil(reach / copper.cell[0, 0]))
+    ball = copper.repeat(2 * n_cells).positions - n_cells * copper.cell.diagonal()
+    ball = ball[np.linalg.norm(ball, axis=1) < reach]
+    grains = []
+    for grain, turn in enumerate(Rotation.random(len(middles), rng=dice)):
+        places = (turn.apply(ball) + middles[grain]) % edge
+        distance, which = nearest.query(places)
+        # Not what comes through the wall from the other side: there another image of the middle is nearer.
+        grains.append(places[(which == grain) & (distance > np.linalg.norm(ball, axis=1) - 1e-6)])
+    places = np.concatenate(grains)
+    close = cKDTree(places, boxsize=edge).query_pairs(0.75 * copper.cell[0, 0] / 2**0.5, output_type="ndarray")
+    places = np.delete(places, close[:, 1], axis=0)
+    atoms = Atoms(f"Cu{len(places)}", places, cell=[edge] * 3, pbc=True).repeat(repeats)
+    for axis in range(3):
+        atoms.positions[:, axis] += dice.normal(0, 0.1, len(atoms))
+    return atoms
+
+
+def hot_balls(n, seed=0):
+    """Make n balls of copper, one after the other."""
+    dice = np.random.default_rng(seed)
+    for _ in range(n):
+        atoms = cut_cloud(bulk("Cu"), BALL, "sphere", dice)
+        atoms.positions += dice.normal(0, 0.1, (BALL, 3))
+        yield atoms
+
+
+def _map(n):
+    return partial(map_structure, polycrystal(n), progress=False)
+
+
+def _classify(n):
+    return lambda: sum(1 for _ in classify_many(hot_balls(n)))
+
+
+def _peak():
+    """Largest memory of this process so far, GB."""
+    return int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024 / 1e9
+
+
+def _measure(prepare, n, n_workers):
+    """A row of a table; called in a process of its own."""
+    from distributed import Client, LocalCluster  # not above: the other benches need no cluster
+
+    with (
+        LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+        joblib.parallel_config(backend="dask", client=client),
+    ):
+        prepare(min(n, 100_000))()  # once, so that all is compiled and loaded
+        compute = prepare(n)
+        at_workers, here, begin = client.run(time.process_time), time.process_time(), time.perf_counter()
+        compute()
+        seconds, here = time.perf_counter() - begin, time.process_time() - here
+        at_workers = sum(client.run(time.process_time).values()) - sum(at_workers.values())
+        return [n, n_workers, seconds, here, at_workers, _peak(), max(client.run(_peak).values())]
+
+
+def _scaling(prepare, sizes, workers, what):
+    """A table of measurements."""
+    columns = [what, "workers", "seconds", "client: CPU seconds", "workers: CPU seconds", "client: GB", "a worker: GB"]
+    rows = []
+    for n in sizes:
+        for n_workers in workers:
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+                rows.append(alone.submit(_measure, prepare, n, n_workers).result())
+            print(dict(zip(columns, rows[-1], strict=True)), flush=True)
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _expected(table, n, workers):
+    """Seconds that n of the same need with so many workers, and memory of the client: work in proportion, memory along a line."""
+    what, last = table.columns[0], table.iloc[-1]
+    here, there = (n / last[what] * last[f"{who}: CPU seconds"] for who in ("client", "workers"))
+    line = np.polyfit(table[what], table["client: GB"], min(1, table[what].nunique() - 1))
+    expected = {f"{w:,} workers: minutes": (here + there / w) / 60 for w in workers}
+    return {"": f"{n:,} {what}"} | expected | {"client: GB": np.polyval(line, n)}
+
+
+def _markdown(table):
+    text = table.map(lambda x: x if isinstance(x, str) else f"{x:,.0f}" if x >= 100 or x == int(x) else f"{x:.3g}")
+    return text.to_markdown(index=False, disable_numparse=True, colalign=["right"] * table.shape[1])
+
+
+def bench_scaling(sizes, workers, target):
+    """Measure maps of so many atoms, and answers, with each number of workers; write a page of it."""
+    maps = _scaling(_map, sizes, workers, "atoms")
+    answers = _scaling(_classify, [1_000, 2_000], workers, "structures")
+    many = 16, 64, 256
+    expected = pd.DataFrame(
+        [*(_expected(maps, n, many) for n in (10**7, 10**8)), *(_expected(answers, n, many) for n in (10**5, 10**6))]
+    )
+    cpu = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
+    text = f"""# Maps and answers on workers: measured
+
+Written by `python -m xtalsight.bench map`, on {os.cpu_count()} cores ({cpu[1] if cpu else platform.machine()}), which the client, with the
+scheduler in it, shares with the workers. Each row is a run of its own; workers have one thread each. Memory is the largest of a process
+at any time, its libraries included.
+
+## Maps of a polycrystal of copper
+
+{_markdown(maps)}
+
+## Structures of {BALL} atoms, classified
+
+{_markdown(answers)}
+
+## What this says for more
+
+The work of the client grows with the sample and is not divided; that of the workers is. With W workers as fast as these, a computation needs the
+CPU seconds of the client and one W-th of those of the workers, about, each in proportion to the largest sample above.
+
+{_markdown(expected)}
+"""
+    with replacing(target) as temporary:
+        temporary.write_text(text)
+    print(f"written: {target}")
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m xtalsight.bench", description=__doc__.split("\n\n")[0])
+    commands = parser.add_subparsers(dest="what", metavar="map")
+    command = commands.add_parser("map", help="scaling with the workers of a cluster: docs/cluster_scaling.md")
+    number = lambda text: int(float(text))
+    command.add_argument("--atoms", type=number, nargs="+", default=[100_000, 1_000_000], metavar="N", help="also 1e7")
+    command.add_argument("--workers", type=number, nargs="+", default=[1, 2], metavar="N")
+    command.add_argument("-o", "--output", type=Path, default=root() / "docs" / "cluster_scaling.md", metavar="FILE")
+    arguments = parser.parse_args()
+    if arguments.what == "map":
+        bench_scaling(arguments.atoms, arguments.workers, arguments.output)
+    else:
+        bench_fingerprint()
+        bench_spectrum()
+        bench_training()
+
+
 if __name__ == "__main__":
-    bench_fingerprint()
-    bench_spectrum()
-    bench_training()
+    main()

@@ -1,6 +1,5 @@
 """A structure file in, class, probability and verdict out: ``xtalsight classify FILE``."""
 
-import time
 from collections.abc import Iterable, Iterator
 from functools import cache, partial
 from itertools import chain, islice, pairwise, zip_longest
@@ -35,7 +34,7 @@ TOLERANCES = (1e-3, 3e-3, 1e-2, 3e-2, 6e-2, 1e-1, 1.5e-1, 2e-1)
 BATCH = 256
 """Structures about which `classify_many` asks the networks at a time, at most."""
 
-_CHUNK = 8  # structures of one task
+_CHUNK, _CHUNK_ATOMS = 8, 50_000  # structures of one task, and about how many atoms they have
 
 # spglib takes a second or two for as many, minutes for many more, and then seldom finds any symmetry.
 _MOST_FOR_SYMMETRY = 600
@@ -360,25 +359,28 @@ def classify_many(structures: Iterable[Atoms], network=None, n_jobs: int = -1) -
     def chunks():
         while not broken:
             chunk = []
-            try:
-                chunk.extend(islice(structures, _CHUNK))
-            except Exception as error:  # noqa: BLE001  raised again below
-                broken.append(error)
-            if not chunk:
-                return
-            yield (chunk,)
+            while len(chunk) < _CHUNK and sum(map(len, chunk)) < _CHUNK_ATOMS and not broken:
+                try:
+                    chunk.append(next(structures))
+                except StopIteration:
+                    broken.append(None)
+                except Exception as error:  # noqa: BLE001  raised again below
+                    broken.append(error)
+            if chunk:
+                yield (chunk,)
 
     first = list(islice(chunks(), 1))
-    if len(first) == 1 and len(first[0][0]) < _CHUNK:  # not worth other processes
+    if broken and first and len(first[0][0]) < _CHUNK:  # not worth other processes
         n_jobs = 1
-    waiting, since = [], time.monotonic()
+    # The first answers soon; by number, not by time, since the networks' last digits depend on how many are asked about.
+    waiting, batch = [], _CHUNK
     for looks in in_order(_look_at_some, chain(first, chunks()), n_jobs):
         waiting += looks
-        if len(waiting) >= BATCH or time.monotonic() > since + 1:
+        if len(waiting) >= batch:
             yield from _answer_some(waiting, network)
-            waiting, since = [], time.monotonic()
+            waiting, batch = [], min(2 * batch, BATCH)
     yield from _answer_some(waiting, network)
-    if broken:
+    if broken[0] is not None:
         raise broken[0]
 
 

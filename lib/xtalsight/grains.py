@@ -1,6 +1,6 @@
 """Maps of large samples, atom by atom: which grain each atom belongs to, and what each grain is.
 
-Balls of atoms are looked at around the middles of boxes some ten atoms apart. Each has its waves (`xtalsight.waves`); balls next to each
+Balls of atoms are looked at around the middles of boxes some four neighbour distances high. Each has its waves (`xtalsight.waves`); balls next to each
 other whose waves are alike belong to one grain. An atom belongs to the grain near it whose waves carry it and its neighbours best, or
 to none. What a grain is, balls of its atoms say by the road of `xtalsight.classify`.
 """
@@ -170,7 +170,7 @@ def annotate(atoms: Atoms, found: Map) -> Atoms:
         result.arrays.pop(name, None)  # of an earlier map: an array keeps its type, and cuts longer names
     for name, missing in none.items():
         values = np.array([*found.grains[name], missing])  # the last: of the grain -1
-        result.set_array(name, values[found.grain])
+        result.arrays[name] = values[found.grain]  # not set_array, which would copy once more
     result.set_array("grain", found.grain.astype(int))
     return result
 
@@ -272,7 +272,7 @@ def _join(boxes, balls, purity, radius):
     )
     _, part, size = np.unique(root, return_inverse=True, return_counts=True)
     dropped = size < 2
-    if len(purity) == 1 and boxes.periodic.all():  # a small cell, whose only ball touches itself
+    if len(purity) == 1:  # of a small sample
         dropped = purity < _PURITY
     apart = part[pairs[:, 0]] != part[pairs[:, 1]]
     touch = part[pairs[apart & (alike[:, 0] >= _SHARE_OF_FRAGMENT)]].T
@@ -441,12 +441,11 @@ def _prepared(boxes, balls, grain, which, own, inside, size, numbers, nearest, r
         its = np.flatnonzero(is_own)
         distance = np.linalg.norm(block.points[its], axis=1)
         its = np.sort(its[np.argsort(distance.round(4), kind="stable")[:BALL_OF_ANSWER]])
-        if len(its) >= SMALLEST or not prepared:
-            ball = Atoms(numbers[boxes.atom[block.rows[its]] % boxes.n_given], scale * block.points[its].astype(float))
-            ball.set_array("place", np.arange(len(its)))
-            prepared.append(ball)
+        ball = Atoms(numbers[boxes.atom[block.rows[its]] % boxes.n_given], scale * block.points[its].astype(float))
+        ball.set_array("place", np.arange(len(its)))
+        prepared.append(ball)
     prepared.sort(key=len, reverse=True)
-    return Prepared(prepared, None, None, scale, [])
+    return Prepared([ball for ball in prepared if len(ball) >= SMALLEST] or prepared[:1], None, None, scale, [])
 
 
 def _look(prepared):
@@ -479,11 +478,10 @@ def _said(answer):
 def _lattice(balls, purity, turn, own, inside, name, is_sure):
     """Columns of the lattice of a grain, averaged over some of its balls."""
     best = own[np.lexsort((-purity[own], -inside[own]))][:_BALLS_OF_LATTICE]
-    powers = (balls.amplitudes.astype(float) ** 2).sum(axis=-1)
 
     def waves(ball):
         n = balls.numbers[ball]
-        return balls.vectors[ball, :n].astype(float), powers[ball, :n]
+        return balls.vectors[ball, :n].astype(float), (balls.amplitudes[ball, :n].astype(float) ** 2).sum(axis=-1)
 
     bases = ((ball, reciprocal_basis(*waves(ball))) for ball in best[:_TRIED])
     first, basis = next(((ball, basis) for ball, basis in bases if basis is not None), (None, None))
@@ -528,21 +526,20 @@ def _centres(boxes, grain, own, n):
 
 def _neighbours(boxes, grain, reach, grains):
     """The table of grains that touch."""
-    found = []
-    if len(grains) > 1:
-        for low, high in blocks_of(boxes, _BLOCK):
-            block = take_block(boxes, low, high, 1)
-            found.append(touching(block.points, block.first, grain[block.rows], reach))
-    pairs, contacts = np.unique(np.concatenate([np.empty((0, 2), int), *found]), axis=0, return_counts=True)
-    table = pd.DataFrame(pairs, columns=["grain", "other"]).assign(contacts=contacts, disorientation=np.nan)
-    table["axis"], table["name"] = "", ""
-    rotation, lattice = grains.rotation.to_list(), grains.lattice.to_list()
-    for row, (one, other) in enumerate(pairs):
-        if rotation[one] is None or rotation[other] is None:
-            continue
-        both = rotation[one], rotation[other], lattice[one], lattice[other]
-        angle, axis = disorientation(*both)
-        table.loc[row, ["disorientation", "axis"]] = angle, " ".join(f"{x:.2f}" for x in axis)
-        if both[2][0] == both[3][0] == "c":
-            table.loc[row, "name"] = coincidence(*both[:2])
-    return table
+    counts = {}
+    for low, high in blocks_of(boxes, _BLOCK) if len(grains) > 1 else ():
+        block = take_block(boxes, low, high, 1)
+        touch = touching(block.points, block.first, grain[block.rows], reach)
+        for pair, n in zip(*np.unique(touch, axis=0, return_counts=True), strict=True):
+            counts[tuple(pair.tolist())] = counts.get(tuple(pair.tolist()), 0) + int(n)
+    rotation, what = grains.rotation.to_list(), grains[["lattice", "class", "prototype"]].to_numpy(object)
+    rows = []
+    for one, other in sorted(counts):
+        angle, axis, name = np.nan, "", ""
+        if rotation[one] is not None and rotation[other] is not None:
+            angle, along = disorientation(rotation[one], rotation[other], what[one][0], what[other][0])
+            axis = " ".join(f"{x:.2f}" for x in along)
+            if what[one][0][0] == "c" and (what[one] == what[other]).all():  # one lattice, so that places can coincide
+                name = coincidence(rotation[one], rotation[other])
+        rows.append((one, other, counts[one, other], angle, axis, name))
+    return pd.DataFrame(rows, columns=["grain", "other", "contacts", "disorientation", "axis", "name"])

@@ -1,6 +1,6 @@
 """The lattice of a grain by its waves: parameters, strain, orientation, and how it is turned against its neighbours.
 
-Conventional cells are spglib's; the algebra of orientations, their symmetry and colours are orix's.
+Conventional cells are spglib's; groups of rotations are scipy's, point groups, Euler angles and colours orix's.
 """
 
 from functools import cache

@@ -48,13 +48,15 @@ def _here(function, tasks, n_jobs):
             parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator", pre_dispatch="all")
             under_way.append(parallel([joblib.delayed(function)(*arguments) for arguments in some]))
             if len(under_way) == 2:
-                yield from under_way[0]
+                for result in under_way[0]:  # not `yield from`: see below
+                    yield result
                 under_way.popleft()
         for results in under_way:
-            yield from results
+            for result in results:
+                yield result
     finally:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that not all is done: so it is after an error
+            warnings.simplefilter("ignore")  # of tasks that are given up
             for results in under_way:
                 results.close()
 

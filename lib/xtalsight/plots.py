@@ -936,7 +936,7 @@ def draw_ipf_key(bravais: str, ax: Axes | None = None) -> Axes:
     def project(vectors):
         return vectors[:, :2] / (1 + vectors[:, 2:])
 
-    edge = project(sector.edges.data)
+    edge = project(sector.edges.unit.data)
     low, high = edge.min(axis=0), edge.max(axis=0)
     points = np.stack(np.meshgrid(*np.linspace(low, high, 150).T), axis=-1)
     squares = (points**2).sum(axis=-1, keepdims=True)

@@ -60,7 +60,7 @@ def prepare(atoms: Atoms) -> Prepared:
     """Cut the balls of atoms out of a structure by which it is judged.
 
     Of a crystal that is periodic in three directions, balls of `BALL` atoms of the endless crystal, however small,
-    thin or skew its cell; of a slab or wire, balls of its endless repetition along the periodic axes; of a cloud of
+    thin or skew its cell (one of as many atoms as the cell has, where these are more than half of `BALL` and fewer than it); of a slab or wire, balls of its endless repetition along the periodic axes; of a cloud of
     atoms, its largest piece, whole if it has at most `LARGEST` atoms. Where there is room for more than one ball,
     several, far from each other. Terminal light atoms of a cloud (ligands) are left out, of atoms that coincide one is
     kept.
@@ -221,7 +221,7 @@ def _distinct(atoms, closest):
         return distinct_places(atoms.positions, closest)
     cell = np.where(atoms.pbc[:, None], atoms.cell.array, 0.0)
     # A list for a larger distance takes less time than one with as many cells as so small a distance has.
-    neighbours = NeighborList(cutoff=20 * closest, full_list=False)
+    neighbours = NeighborList(cutoff=max(closest, _within(atoms, 20 * closest)), full_list=False)
     first, second, apart = neighbours.compute(atoms.positions, cell, atoms.pbc, "ijd")
     return np.setdiff1d(np.arange(len(atoms)), np.maximum(first, second)[(first != second) & (apart <= closest)])
 
@@ -265,10 +265,19 @@ def _vacuum(atoms, axis, spacing, nearest):
     return 0.0, 0.0
 
 
+def _within(atoms, distance):
+    """A distance, or a smaller one that reaches the nearest neighbours: vacuum makes the spacing of a cell many times theirs."""
+    if len(atoms) < 2:
+        return distance
+    some = atoms.positions[:: 1 + len(atoms) // 512]
+    apart = np.median(cKDTree(atoms.positions).query(some, k=2)[0][:, 1])
+    return float(min(distance, 2 * apart)) if apart > 0 else distance
+
+
 def _nearest_distance(atoms, k=1):
     """Median distance to the k-th nearest neighbour, images across the walls of a small cell included."""
     if k == 1 and atoms.pbc.all():
-        neighbours = NeighborList(cutoff=1.5 * _spacing(atoms), full_list=True)
+        neighbours = NeighborList(cutoff=_within(atoms, 1.5 * _spacing(atoms)), full_list=True)
         first, apart = neighbours.compute(atoms.positions, atoms.cell.array, atoms.pbc, "id")
         nearest = np.full(len(atoms), np.inf)
         np.minimum.at(nearest, first, apart)

@@ -18,14 +18,17 @@ import numpy as np
 import pandas as pd
 from ase import Atoms
 from ase.cell import Cell
+from ase.constraints import FixAtoms
 from ase.data import atomic_masses, atomic_numbers
 from ase.io.cif import parse_cif
+from ase.io.extxyz import XYZError, key_val_str_to_dict, parse_properties, set_calc_and_arrays
 from ase.io.formats import UnknownFileTypeError, filetype, ioformats, open_with_compression
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 _PEEK = 50_000  # bytes at the beginning of a file by which its format is told
+_ROWS = 100_000  # lines that are parsed at a time
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?"
 _THREE = rf"[ \t]*{_NUMBER}[ \t]+{_NUMBER}[ \t]+{_NUMBER}[ \t]*(?:[#!].*)?\n"
 _POSCAR = re.compile(
@@ -88,7 +91,8 @@ def read_structures(path) -> Iterator[Atoms]:
     format = None
     try:
         format = _format(path)
-        for atoms in _quietly(_READERS[format](path) if format in _READERS else _read_with_ase(path, format)):
+        read = _read_extxyz if format == "extxyz" else _READERS.get(format)
+        for atoms in _quietly(_read_with_ase(path, format) if read is None else read(path)):
             atoms.pbc &= atoms.cell.any(axis=1)
             frames += 1
             yield atoms
@@ -235,13 +239,10 @@ def _read_lammps_dump(path):
             raise ValueError(f"frame {frame} does not tell its number of atoms or its box")
         else:
             columns = item[2].split()
-            rows = list(islice(lines, n))
-            whole = next((i for i, row in enumerate(rows) if row.startswith("ITEM:")), len(rows))
-            if rows and whole == len(rows) and len(rows[-1].split()) < len(columns):
-                whole -= 1
+            blocks, whole = _take_rows(lines, n, len(columns))
             if whole < n:
                 raise ValueError(f"it ends in the middle of frame {frame}, after {whole} of {n} atoms")
-            atoms = _lammps_frame(rows, columns, box, names)
+            atoms = _lammps_frame(blocks, n, columns, box, names)
             atoms.info |= info
             yield atoms
             frame, n, box, info, begun = frame + 1, None, None, {}, False
@@ -249,64 +250,110 @@ def _read_lammps_dump(path):
         raise ValueError(f"it ends in the middle of frame {frame}")
 
 
-def _lammps_frame(rows, columns, box, names):
+def _take_rows(lines, n, width):
+    """Take the n rows of a frame, joined to blocks; tell how many of them are whole: fewer than n where it breaks off."""
+    blocks, whole, last = [], 0, ""
+    while whole < n and (rows := list(islice(lines, min(_ROWS, n - whole)))):
+        blocks.append("".join(rows))
+        end = next((i for i, row in enumerate(rows) if row.startswith("ITEM:")), None)
+        if end is not None:
+            return blocks, whole + end
+        whole, last = whole + len(rows), rows[-1]
+    return blocks, whole - (whole > 0 and len(last.split()) < width)
+
+
+def _numbers_in(blocks, columns, n):
+    """Return columns of blocks of n rows as numbers, (n, n_columns)."""
+    values, end = np.empty((n, len(columns))), 0
+    for block in blocks:
+        some = np.loadtxt(block.split("\n"), comments=None, usecols=columns, ndmin=2)
+        values[end : end + len(some)] = some
+        end += len(some)
+    if end < n:
+        raise ValueError(f"{n - end} of the lines where its atoms should be are empty")
+    return values
+
+
+def _words_in(blocks, column, n):
+    """Return the words in a column of blocks of n rows, in the order in which they come, and for each row the index of its, (n,)."""
+    words, which, end = {}, np.empty(n, np.int32), 0
+    for block in blocks:
+        some = np.loadtxt(block.split("\n"), str, comments=None, usecols=[column], ndmin=1)
+        of_some, its = pd.factorize(some.astype(object))
+        index = np.array([words.setdefault(word, len(words)) for word in its], np.int32)
+        which[end : end + len(some)] = index[of_some]
+        end += len(some)
+    if end < n:
+        raise ValueError(f"{n - end} of the lines where its atoms should be are empty")
+    return [*words], which
+
+
+def _lammps_frame(blocks, n, columns, box, names):
     """Return one frame; `names` are those of the types so far, if they have any, with the number of each."""
 
-    def table(*of, dtype=float):
-        if not rows:
-            return np.zeros((0, len(of)), dtype)
-        return np.loadtxt(rows, dtype, comments=None, usecols=[columns.index(name) for name in of], ndmin=2)
+    def table(*of):
+        return _numbers_in(blocks, [columns.index(name) for name in of], n)
 
     cell, origin, periodic = _lammps_box(*box)
-    scaled = False
+    arrays = {}
     for kind in ("", "s", "u", "su"):
         if {f"x{kind}", f"y{kind}", f"z{kind}"} <= set(columns):
-            positions = table(f"x{kind}", f"y{kind}", f"z{kind}")
-            scaled = "s" in kind
+            arrays["positions"] = table(f"x{kind}", f"y{kind}", f"z{kind}")
+            if "s" in kind:
+                arrays["positions"] = arrays["positions"] @ cell + origin
             break
     else:
         raise ValueError("its frames have no columns of coordinates: x y z, xs ys zs, xu yu zu or xsu ysu zsu")
-    positions = positions @ cell + origin if scaled else positions
-    numbers = None
     for column in [name for name in ("typelabel", "element") if name in columns]:  # the last counts
-        symbols = [symbol.capitalize() for symbol in table(column, dtype=str)[:, 0]]
-        if all(atomic_numbers.get(symbol) for symbol in set(symbols)):
-            numbers = np.array([atomic_numbers[symbol] for symbol in symbols], int)
-    if numbers is None and "mass" in columns:
-        masses = table("mass")[:, 0]
-        of_mass = _numbers_of_masses({mass: mass for mass in set(masses.tolist())})
-        numbers = of_mass and np.array([of_mass[mass] for mass in masses.tolist()], int)
-    types = None
-    if "type" in columns:
-        types = table("type", dtype=str)[:, 0]
-    elif named := {"element", "typelabel"} & set(columns):
-        types = table(min(named), dtype=str)[:, 0]
-    types = _numbered(types, len(rows), names)
-    atoms = _of_types(types, numbers, positions, cell, origin, periodic)
+        symbols, which = _words_in(blocks, columns.index(column), n)
+        numbers = [atomic_numbers.get(symbol.capitalize()) for symbol in symbols]
+        if all(numbers):
+            arrays["numbers"] = np.array(numbers, int)[which]
+    if "numbers" not in arrays and "mass" in columns:
+        masses, which = np.unique(table("mass"), return_inverse=True)
+        if numbers := _numbers_of_masses({mass: mass for mass in masses.tolist()}):
+            arrays["numbers"] = np.array([*numbers.values()], int)[which.ravel()]
+    arrays["type"] = np.ones(n, int)
+    if named := {"element", "typelabel", "type"} & set(columns):
+        types, which = _words_in(blocks, columns.index("type" if "type" in named else min(named)), n)
+        arrays["type"] = _numbered(types, names)[which]
+    order = np.argsort(table("id")[:, 0], kind="stable") if "id" in columns else None
     told = {f"{axis}{kind}" for axis in "xyz"} | {"type", "element", "typelabel", "positions", "numbers", "momenta"}
-    for name, values in _other_columns(rows, columns, told):
-        atoms.set_array(name, values)
-    return atoms[np.argsort(table("id")[:, 0], kind="stable")] if "id" in columns else atoms
+    arrays |= _other_columns(blocks, columns, told)
+    blocks.clear()  # they are as large as the atoms
+    return _of_arrays(arrays, cell, origin, periodic, order)
 
 
-def _other_columns(rows, columns, told):
+def _other_columns(blocks, columns, told):
     """Yield names and values of the columns that are not told yet, numbers where all are."""
     places = {name: i for i, name in reversed([*enumerate(columns)]) if name not in told}
-    if not places or not rows:
+    if not places or not blocks:
         return
-    text = io.StringIO("".join(rows))
+    parts = [_parse(block, [*places.values()]) for block in blocks]
+    for name in (name for name in columns if name in places):
+        place = places.pop(name)
+        of_name = [part.pop(place) for part in parts]
+        kinds = {values.dtype.kind for values in of_name}
+        if not (kinds <= set("iuf") or kinds == {"b"}):
+            if kinds & set("biuf"):  # words in some of the blocks only
+                of_name = [_parse(block, [place], dtype=str)[place] for block in blocks]
+            of_name = [values.to_numpy(object).astype(str) for values in of_name]
+        yield name, np.concatenate(of_name)
+
+
+def _parse(block, places, **options):
+    """Return columns of rows, {place: values}."""
     table = pd.read_csv(
-        text,
+        io.StringIO(block),
         sep=r"\s+",
         header=None,
-        usecols=[*places.values()],
+        usecols=places,
         quoting=csv.QUOTE_NONE,
         keep_default_na=False,
         na_values=["nan", "-nan", "NaN"],
+        **options,
     )
-    for name in (name for name in columns if name in places):
-        values = table[places.pop(name)]
-        yield name, values.to_numpy() if values.dtype.kind in "biuf" else values.to_numpy(object).astype(str)
+    return {place: table[place] for place in places}
 
 
 def _lammps_box(labels, lines):
@@ -330,21 +377,26 @@ def _lammps_box(labels, lines):
     return cell, low, periodic
 
 
-def _numbered(types, n, names):
-    """Return types as integers from one; those with names get numbers in the order in which they come."""
-    if types is None:
-        return np.ones(n, int)
-    if all(name.isdigit() for name in set(types)):
-        return np.asarray(types, int)
+def _numbered(types, names):
+    """Return the numbers of types, from one; those with names get numbers in the order in which they come."""
+    if all(name.isdigit() for name in types):
+        return np.array([int(name) for name in types], int)
     return np.array([names.setdefault(name, len(names) + 1) for name in types], int)
 
 
-def _of_types(types, numbers, positions, cell, origin, periodic):
-    """Return atoms of these elements, or of stand-ins where they are None."""
-    stand_ins = np.array([_STAND_INS[(t - 1) % len(_STAND_INS)] for t in types.tolist()], int)
-    atoms = Atoms(stand_ins if numbers is None else numbers, positions, cell=cell, pbc=periodic, celldisp=origin)
-    atoms.set_array("type", types)
-    if numbers is None:
+def _of_arrays(arrays, cell, origin, periodic, order):
+    """Return atoms in another order, stand-ins for types where there are no ``numbers``; the arrays, which may be large, go one by one."""
+
+    def take(name):
+        values = arrays.pop(name)
+        return values if order is None else values[order]
+
+    stand_ins = np.array(_STAND_INS)[(arrays["type"] - 1) % len(_STAND_INS)]
+    has_elements = arrays.setdefault("numbers", stand_ins) is not stand_ins
+    atoms = Atoms(numbers=take("numbers"), positions=take("positions"), cell=cell, pbc=periodic, celldisp=origin)
+    for name in [*arrays]:
+        atoms.set_array(name, take(name))
+    if not has_elements:
         atoms.info["types"] = True
     return atoms
 
@@ -354,46 +406,54 @@ def _read_lammps_data(path):
     lines = _open(path)
     next(lines)  # a comment, whatever it looks like
     header, sections, comments, section = {}, {"Masses": [], "Atom Type Labels": []}, {}, None
+    rows, blocks, n, whole, last = [], [], 0, 0, ""
     for line in lines:
-        content, _, comment = (part.strip() for part in line.partition("#"))
-        if _SECTION.fullmatch(content):
+        content, _, comment = line.partition("#")
+        content = content.strip()
+        if content[:1].isupper() and _SECTION.fullmatch(content):
             section = " ".join(content.split())
-            comments[section] = comment
-            sections.setdefault(section, [])
+            comments[section] = comment.strip()
+            n = int(header["atoms"][0]) if section == "Atoms" else n
         elif content and section is None:
             values = [word for word in content.split() if re.fullmatch(_NUMBER, word)]
             header[" ".join(content.split()[len(values) :])] = [float(value) for value in values]
-        elif content and section in ("Masses", "Atoms", "Atom Type Labels"):
-            sections[section].append(content if section == "Atoms" else (content.split(), comment))
-    if "Atoms" not in sections:
+        elif content and section == "Atoms":
+            if whole < n:
+                rows.append(content)
+                whole, last = whole + 1, content
+            if len(rows) == _ROWS:
+                blocks.append("\n".join(rows))
+                rows.clear()
+        elif content and section in sections:
+            sections[section].append((content.split(), comment.strip()))
+    if "Atoms" not in comments:
         raise ValueError("it is a LAMMPS data file without a section Atoms")
-    n = int(header["atoms"][0])
-    rows = sections["Atoms"][:n]
-    width = len(rows[0].split()) if rows else 0
-    whole = len(rows) - bool(rows and len(rows[-1].split()) < width)
+    blocks += ["\n".join(rows)] if rows else []
+    first = [row.split() for row in blocks[0].split("\n", 1000)[:1000]] if blocks else []
+    width = len(first[0]) if first else 0
+    whole -= bool(first and len(last.split()) < width)
     if whole < n:
         raise ValueError(f"it ends in the middle of its section Atoms, after {whole} of {n} atoms")
     type_names = {words[1]: int(words[0]) for words, _ in sections["Atom Type Labels"]}
     known = {*map(str, range(1, int(header.get("atom types", [1000])[0]) + 1))} | set(type_names)
     style = (comments["Atoms"].split() or [""])[0].lower()
     if style not in _ATOM_STYLES:
-        style = _atom_style([row.split() for row in rows[:1000]], known)
+        style = _atom_style(first, known)
     of_type, of_x = _ATOM_STYLES[style]
-    if rows and width < of_x + 3:
+    if first and width < of_x + 3:
         raise ValueError(f"its atoms have {width} columns, too few for the atom style {style!r}")
-
-    def table(*columns, dtype=float):
-        return np.loadtxt(rows, dtype, usecols=columns, ndmin=2) if rows else np.zeros((0, len(columns)), dtype)
-
-    names = table(of_type, dtype=str)[:, 0].tolist()
+    names, which = _words_in(blocks, of_type, n)
     if unknown := set(names) - known:
         raise ValueError(f"it has atoms of the type {min(unknown)!r}, which its header does not know")
-    types = np.array([type_names.get(name) or int(name) for name in names], int)
-    numbers = _numbers_of_types(set(types.tolist()), type_names, sections["Masses"])
+    types = [type_names.get(name) or int(name) for name in names]
+    arrays = {"type": np.array(types, int)[which]}
+    if numbers := _numbers_of_types(set(types), type_names, sections["Masses"]):
+        arrays["numbers"] = np.array([numbers[t] for t in types], int)[which]
     cell, origin = _lammps_cell(header)
-    positions = table(of_x, of_x + 1, of_x + 2)
-    atoms = _of_types(types, numbers and np.array([numbers[t] for t in types.tolist()]), positions, cell, origin, True)
-    yield atoms[np.argsort(table(0)[:, 0], kind="stable")]
+    order = np.argsort(_numbers_in(blocks, [0], n)[:, 0], kind="stable")
+    arrays["positions"] = _numbers_in(blocks, range(of_x, of_x + 3), n)
+    blocks.clear()
+    yield _of_arrays(arrays, cell, origin, True, order)
 
 
 def _atom_style(table, known):
@@ -654,6 +714,108 @@ def _with_occupancies(shares, kinds, positions, cell):
         atoms.set_array("spacegroup_kinds", kinds)
         atoms.set_array("occupancy", np.array([totals[kind] for kind in kinds.tolist()]))
     return atoms
+
+
+# Extended XYZ. ASE's reader needs a kilobyte for each atom, and goes over the file before it yields a frame.
+
+
+def _read_extxyz(path):
+    """Yield the frames of extended XYZ as ASE does, but block by block. The first frame that is not plain, and those behind it, are left to ASE."""
+    frames, n = _read_plain_extxyz(path), 0
+    while True:
+        try:
+            atoms = next(frames, None)
+        except (OSError, EOFError, MemoryError, zlib.error, lzma.LZMAError):  # ASE could do no better
+            raise
+        except Exception:  # noqa: BLE001  ASE can read it, or says what is wrong
+            break
+        if atoms is None:
+            return
+        yield atoms
+        n += 1
+    yield from islice(_read_with_ase(path, "extxyz"), n, None)
+
+
+def _read_plain_extxyz(path):
+    with open_with_compression(str(path), "rb") as file:
+        lines = io.TextIOWrapper(file, encoding="utf-8")
+        head = next(lines, "")
+        while head.strip():
+            atoms = _extxyz_frame(lines, int(head))
+            head = next(lines, "")
+            if head.lstrip().startswith("VEC"):
+                raise ValueError("a cell in lines of its own")
+            yield atoms
+
+
+def _extxyz_frame(lines, n):
+    """Return one frame; what ASE does with its columns is done to them as a whole."""
+    if n < 1:
+        raise ValueError("no atoms")
+    comment = next(lines).strip()
+    info = key_val_str_to_dict(comment) if comment else {}
+    cell = info.pop("Lattice", None)
+    pbc = info.pop("pbc", None if cell is None else True)
+    told, names, fields, _ = parse_properties(info.pop("Properties", "species:S:1:pos:R:3"))
+    arrays = {told[name][0]: None for name in names}
+    if len(arrays) < len(names):
+        raise ValueError("one property twice")
+    shared = {}  # words, of which the same one is kept once
+    for begin in range(0, n, _ROWS):
+        rows = list(islice(lines, min(_ROWS, n - begin)))
+        if len(rows) < min(_ROWS, n - begin):
+            raise XYZError(f"Frame has {begin + len(rows)} atoms, expected {n}")
+        columns = _extxyz_columns(rows, fields)
+        for name in names:
+            own, width = told[name]
+            values = columns[name] if width == 1 else np.stack([columns[f"{name}{i}"] for i in range(width)], axis=1)
+            if values.dtype.kind == "U":
+                which, words = pd.factorize(values.astype(object).ravel())
+                if own == "symbols" and width == 1:
+                    words = np.array([atomic_numbers.get(word.capitalize(), -1) for word in words])
+                else:
+                    words = np.array([shared.setdefault(word, word) for word in words], object)
+                values = words[which].reshape(values.shape)
+            if begin == 0:
+                arrays[own] = np.empty((n, *values.shape[1:]), values.dtype)
+            arrays[own][begin : begin + len(rows)] = values
+    numbers, symbols = arrays.pop("numbers", None), arrays.pop("symbols", None)
+    numbers = symbols if numbers is None else numbers
+    if numbers is not None and (
+        numbers.dtype.kind != "i" or numbers.ndim != 1 or (numbers is symbols and numbers.min() < 0)
+    ):
+        raise ValueError("no elements")
+    atoms = Atoms(
+        numbers=numbers,
+        positions=arrays.pop("positions", None),
+        charges=arrays.pop("initial_charges", None),
+        cell=None if cell is None else cell.T,
+        pbc=pbc,
+        info=info,
+    )
+    if "move_mask" in arrays:
+        mask = arrays.pop("move_mask")
+        if mask.dtype.kind != "b" or mask.ndim != 1:
+            raise ValueError("constraints of single directions")
+        atoms.set_constraint(FixAtoms(mask=~mask))
+    set_calc_and_arrays(atoms, arrays)
+    return atoms
+
+
+def _extxyz_columns(rows, fields):
+    """Return {field: values} of rows of text."""
+    columns = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # integers with a point
+        for kinds, dtype in (("f", float), ("i", np.int32), ("Ob", str)):
+            places = [i for i, name in enumerate(fields.names) if fields[name].kind in kinds]
+            if places:
+                values = np.loadtxt(rows, dtype, comments=None, usecols=places, ndmin=2)
+                if len(values) < len(rows):
+                    raise ValueError("empty rows")
+                columns |= {fields.names[i]: column.copy() for i, column in zip(places, values.T, strict=True)}
+    booleans = {name: np.isin(columns[name], ("T", "True")) for name in columns if fields[name].kind == "b"}
+    return columns | booleans
 
 
 # Other formats.

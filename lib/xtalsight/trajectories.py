@@ -78,7 +78,8 @@ def map_trajectory(
     task = _task(path, radius, network, every)
     log = _read_log(folder, task)
     ended = bool(log) and "end" in log[-1]
-    check_target(target, overwrite or ended, others, several=True)
+    moving = folder / "moving"  # from here on, files in place are ours
+    check_target(target, overwrite or moving.exists(), others, several=True)
     if not ended:
         if len(log) > 1:
             print(f"goes on after frame {log[-1]['row']['frame']}, from {folder}", file=sys.stderr)
@@ -87,13 +88,15 @@ def map_trajectory(
         frames = islice(enumerate(read_structures(path)), every * (len(log) - 1), None, every)
         map_one = partial(map_structure, radius=radius, network=network, n_jobs=n_jobs, progress=False)
         _map_frames(frames, map_one, folder, log, format_of(target))
-        check_target(target, overwrite, others, several=True)  # hours later
     _, *entries, end = log
     if not entries:
         shutil.rmtree(folder)
         raise ValueError(end["end"] or f"{path} has no frames")
     whole = dict.fromkeys(("step", "grains", "largest"), "Int64")
     table = pd.DataFrame([entry["row"] for entry in entries]).astype(whole)
+    if not moving.exists():
+        check_target(target, overwrite, others, several=True)  # again: it is hours later
+        moving.touch()
     _finish(folder, target, entries[-1]["sizes"], table)
     if end["end"]:
         raise ValueError(f"{end['end']}; what was read is mapped: {target}")

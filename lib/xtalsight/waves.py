@@ -97,10 +97,16 @@ def _local_maxima(intensity, threshold):
                         for c in range(-1, 2):
                             if intensity[i + a, j + b, k + c] > value:
                                 highest = False
-                if highest and found < len(values):
-                    vectors[found, 0], vectors[found, 1], vectors[found, 2] = i - 1, j - n, k - n
-                    values[found] = value
-                    found += 1
+                if highest:
+                    at = found
+                    if found < len(values):
+                        found += 1
+                    else:  # it takes the place of the lowest
+                        at = values.argmin()
+                        if value <= values[at]:
+                            continue
+                    vectors[at, 0], vectors[at, 1], vectors[at, 2] = i - 1, j - n, k - n
+                    values[at] = value
     return vectors[:found], values[:found]
 
 
@@ -259,7 +265,7 @@ def find_in_boxes(points, first, boxes, radius, nearest, vectors, amplitudes, nu
     ----------
     points : ndarray, shape (n, 3), float32
         Atoms, box by box, angstrom.
-    first : ndarray of int, shape (nx + 1, ny, nz + 1)
+    first : ndarray of int, shape (nx, ny, nz + 1)
         Of each box (i, j, k) the index of its first atom; that of (i, j, k + 1) is its end.
     boxes : ndarray, shape (n_boxes, 6), float64
         Indices of the boxes, which have 26 others around them, and their middles.
@@ -563,10 +569,14 @@ def _ride_one(point, ix, iy, iz, middles, grain, vectors, amplitudes, numbers, r
                 while m < n_grains and riders[m] != which:
                     m += 1
                 if m == n_grains:
-                    if n_grains == MOST_GRAINS:
-                        continue
+                    if n_grains == MOST_GRAINS:  # the nearest stay
+                        m = distance[:, 0].argmax()
+                        if square >= distance[m, 0]:
+                            continue
+                        distance[m], near[m] = np.inf, -1
+                    else:
+                        n_grains += 1
                     riders[m] = which
-                    n_grains += 1
                 if square < distance[m, 0]:
                     distance[m, 1], near[m, 1] = distance[m, 0], near[m, 0]
                     distance[m, 0] = square
