@@ -748,3 +748,18 @@ def test_odd_samples_have_a_map_or_one_sentence(atoms):
     else:
         assert len(found.grain) == len(atoms) and found.grain.max() < len(found.grains)
         annotate(atoms, found)
+
+
+@pytest.mark.parametrize("pbc", [(True, True, False), (False, False, False)])
+def test_a_sample_of_one_box_has_a_grain(pbc):
+    slab = bulk("Cu", cubic=True).repeat((4, 4, 3))
+    slab.pbc = pbc
+    found = mapped(slab)
+    assert found.grains["class"].tolist() == ["fcc"] and found.grains.accepted.all()
+
+
+def test_a_boundary_between_different_crystals_has_no_coincidence_name():
+    atoms = build_polycrystal([bulk("Cu"), bulk("Fe")], 6000, np.random.default_rng(0))
+    found = mapped(atoms)
+    assert set(found.grains["class"]) == {"fcc", "bcc"}
+    assert (found.neighbours.name == "").all() and found.neighbours.disorientation.notna().all()

@@ -391,3 +391,15 @@ def test_of_a_cloud_in_pieces_the_kinds_of_the_largest_are_kept():
 def test_impossible_structures_get_one_sentence(atoms, reason):
     with pytest.raises(ValueError, match=reason):
         prepare(atoms)
+
+
+def test_a_particle_in_a_large_box_needs_little_memory():
+    particle = cut_cloud(bulk("Cu"), 8000, "sphere", np.random.default_rng(0))
+    particle.set_cell([300] * 3)
+    particle.center()
+    particle.pbc = True
+    tracemalloc.start()
+    prepare(particle)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 200e6

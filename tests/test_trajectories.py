@@ -407,3 +407,19 @@ def test_a_crystal_that_melts(tmp_path):
     assert table.fcc[0] > 0.99 and table.fcc[1] < 0.05
     first, _ = read_structures(tmp_path / "out.dump")
     assert (first.arrays["class"] == CLASSES.index("fcc") + 1).mean() > 0.99
+
+
+def test_a_file_that_came_while_frames_were_mapped_is_kept_however_often_one_asks(tmp_path, monkeypatch):
+    path, target = trajectory(tmp_path / "in.extxyz"), tmp_path / "out.extxyz"
+
+    def meanwhile(atoms, *arguments, **options):
+        target.write_text("mine")
+        return by_place(atoms)
+
+    monkeypatch.setattr(trajectories, "map_structure", meanwhile)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="exists"):
+            map_trajectory(path, target)
+        assert target.read_text() == "mine"
+    map_trajectory(path, target, overwrite=True)
+    assert len(ase.io.read(target, ":")) == 5

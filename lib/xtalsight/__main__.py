@@ -209,7 +209,6 @@ def _map_one(file, atoms, target, radius, network, overwrite, jobs):
     check_target(target, overwrite, files)
     found = map_structure(atoms, radius, network, jobs)
     annotated = annotate(atoms, found)
-    annotated.calc = atoms.calc  # forces, for example
     with named(target), ExitStack() as stack:  # all of them, or none
         of_grains, of_neighbours, drawn = (stack.enter_context(replacing(path)) for path in files)
         with named(grains):

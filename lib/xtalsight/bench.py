@@ -22,7 +22,7 @@ from ase.build import bulk
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from xtalsight import fingerprints, networks, scattering, spectra
+from xtalsight import fingerprints, scattering, spectra
 from xtalsight.classify import classify_many
 from xtalsight.clouds import cut_cloud
 from xtalsight.crystals import build_crystal, make_recipes
@@ -80,6 +80,8 @@ def bench_spectrum():
 
 
 def bench_training():
+    from xtalsight import networks  # not above: workers would load TensorFlow, too
+
     networks.make_reproducible(0, THREADS)
     model = networks.table_1_network()
     model.compile("adam", "sparse_categorical_crossentropy")
@@ -158,9 +160,11 @@ def _peak():
 
 def _measure(prepare, n, n_workers):
     """A row of a table; called in a process of its own."""
-    from distributed import Client, LocalCluster  # not above: the other benches need no cluster
+    import dask  # not above: the other benches need no cluster
+    from distributed import Client, LocalCluster
 
     with (
+        dask.config.set({"distributed.admin.low-level-log-length": 10}),  # else it keeps the last thousand messages
         LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=None) as cluster,
         Client(cluster) as client,
         joblib.parallel_config(backend="dask", client=client),
@@ -187,12 +191,13 @@ def _scaling(prepare, sizes, workers, what):
 
 
 def _expected(table, n, workers):
-    """Seconds that n of the same need with so many workers, and memory of the client: work in proportion, memory along a line."""
+    """Seconds that n of the same need with so many workers, and memory of the client."""
     what, last = table.columns[0], table.iloc[-1]
     here, there = (n / last[what] * last[f"{who}: CPU seconds"] for who in ("client", "workers"))
+    expected = {f"{w} workers: minutes": (here + there / w) / 60 for w in workers}
     line = np.polyfit(table[what], table["client: GB"], min(1, table[what].nunique() - 1))
-    expected = {f"{w:,} workers: minutes": (here + there / w) / 60 for w in workers}
-    return {"": f"{n:,} {what}"} | expected | {"client: GB": np.polyval(line, n)}
+    memory = np.polyval(line, n) if what == "atoms" else last["client: GB"]  # structures come and go
+    return {"": f"{n:,} {what}"} | expected | {"client: GB": memory}
 
 
 def _markdown(table):
