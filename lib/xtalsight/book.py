@@ -92,7 +92,7 @@ def _clean(text):
 
 
 def _bring(name, folder):
-    """Copy what a page links to; a Markdown file becomes a page, that of a table has its name as its title."""
+    """Copy what a page links to, and what that links to; a Markdown file becomes a page, that of a table has its name as its title."""
     if (folder / name).exists() or not (root() / name).is_file():
         return  # of what is missing, Sphinx complains
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -100,6 +100,8 @@ def _bring(name, folder):
         text = (root() / name).read_text()
         title = "" if text.startswith("# ") else f"# {Path(name).stem.replace('_', ' ').capitalize()}\n\n"
         (folder / name).write_text(f"---\norphan: true\n---\n{title}{text}")
+        for link in _LINK.findall(text):
+            _bring(os.path.normpath(Path(name).parent / link), folder)
     else:
         shutil.copyfile(root() / name, folder / name)
 
