@@ -13,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import joblib
 import numpy as np
@@ -28,7 +29,9 @@ from xtalsight.clouds import cut_cloud
 from xtalsight.crystals import build_crystal, make_recipes
 from xtalsight.grains import map_structure
 from xtalsight.profiles import root
+from xtalsight.reading import read_structures
 from xtalsight.store import replacing
+from xtalsight.writing import write_frames
 
 THREADS = 2
 BATCH = 32
@@ -150,7 +153,8 @@ def _map(n):
 
 
 def _classify(n):
-    return lambda: sum(1 for _ in classify_many(hot_balls(n)))
+    balls = [*hot_balls(n)]
+    return lambda: sum(1 for _ in classify_many(balls))
 
 
 def _peak():
@@ -165,7 +169,7 @@ def _measure(prepare, n, n_workers):
 
     with (
         dask.config.set({"distributed.admin.low-level-log-length": 10}),  # else it keeps the last thousand messages
-        LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster) as client,
         joblib.parallel_config(backend="dask", client=client),
     ):
@@ -178,14 +182,40 @@ def _measure(prepare, n, n_workers):
         return [n, n_workers, seconds, here, at_workers, _peak(), max(client.run(_peak).values())]
 
 
+def _alone(function, *arguments):
+    """What a function returns in a process of its own, whose memory tells of nothing else."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(function, *arguments).result()
+
+
+def _write(path, n):
+    write_frames(path, [polycrystal(n)])
+
+
+def _read(path):
+    begin = time.perf_counter()
+    atoms = next(read_structures(path))
+    seconds = time.perf_counter() - begin
+    return [path.suffix, len(atoms), seconds, sum(values.nbytes for values in atoms.arrays.values()) / 1e9, _peak()]
+
+
+def _reading(n):
+    """A table of the reading of files."""
+    rows = []
+    with TemporaryDirectory() as folder:
+        for path in (Path(folder, "a.extxyz"), Path(folder, "a.dump")):
+            _alone(_write, path, n)
+            rows.append(_alone(_read, path))
+    return pd.DataFrame(rows, columns=["file", "atoms", "seconds", "arrays: GB", "the process: GB"])
+
+
 def _scaling(prepare, sizes, workers, what):
     """A table of measurements."""
     columns = [what, "workers", "seconds", "client: CPU seconds", "workers: CPU seconds", "client: GB", "a worker: GB"]
     rows = []
     for n in sizes:
         for n_workers in workers:
-            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
-                rows.append(alone.submit(_measure, prepare, n, n_workers).result())
+            rows.append(_alone(_measure, prepare, n, n_workers))
             print(dict(zip(columns, rows[-1], strict=True)), flush=True)
     return pd.DataFrame(rows, columns=columns)
 
@@ -209,6 +239,7 @@ def bench_scaling(sizes, workers, target):
     """Measure maps of so many atoms, and answers, with each number of workers; write a page of it."""
     maps = _scaling(_map, sizes, workers, "atoms")
     answers = _scaling(_classify, [1_000, 2_000], workers, "structures")
+    reading = _reading(max(sizes))
     many = 16, 64, 256
     expected = pd.DataFrame(
         [*(_expected(maps, n, many) for n in (10**7, 10**8)), *(_expected(answers, n, many) for n in (10**5, 10**6))]
@@ -227,6 +258,10 @@ at any time, its libraries included.
 ## Structures of {BALL} atoms, classified
 
 {_markdown(answers)}
+
+## Files, read by the client
+
+{_markdown(reading)}
 
 ## What this says for more
 
