@@ -1,12 +1,15 @@
 """The same on two workers of a cluster, processes of this machine, as here, to the bit."""
 
 import os
+import re
+import runpy
 import signal
 import socket
 import subprocess
 import sys
 import time
 from contextlib import closing
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -26,6 +29,7 @@ from xtalsight.dataset import in_parallel, read_fingerprints, write_fingerprints
 from xtalsight.fingerprints import DiffractionGeometry
 from xtalsight.grains import map_structure
 from xtalsight.parallel import in_order
+from xtalsight.reading import read_structures
 from xtalsight.trajectories import map_trajectory
 from xtalsight.writing import write_frames
 
@@ -142,6 +146,36 @@ def test_a_task_of_which_workers_die_is_given_up():
         pytest.raises(OSError, match="workers of the cluster have died of one task"),
     ):
         list(in_order(os.abort, [()]))
+
+
+class Slurm(distributed.LocalCluster):
+    """What asks SLURM for workers, without SLURM."""
+
+    asked = {}  # noqa: RUF012
+
+    def __init__(self, **options):
+        self.asked.update(options)
+        super().__init__(n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50)
+
+    def adapt(self, minimum_jobs, maximum_jobs):
+        assert minimum_jobs == maximum_jobs
+
+
+def test_the_script_of_the_page_on_clusters_runs(tmp_path, monkeypatch):
+    jobqueue = pytest.importorskip("dask_jobqueue")
+    page = (Path(__file__).parents[1] / "docs" / "cluster.md").read_text()
+    script = re.search(r"```python\n(import.*?)```", page, re.DOTALL)[1]
+    monkeypatch.chdir(tmp_path)
+    write_frames("sample.dump", [polycrystal(3_000)])
+    slurm = jobqueue.SLURMCluster
+    monkeypatch.setattr(jobqueue, "SLURMCluster", Slurm)
+    Path("script.py").write_text(script)
+    with dask.config.set({"distributed.admin.low-level-log-length": 1000}):  # as before, in the end
+        runpy.run_path(str(tmp_path / "script.py"), run_name="__main__")
+    assert {"class", "grain"} <= set(next(read_structures("mapped.extxyz")).arrays)
+    assert len(pd.read_csv("mapped.grains.csv")) >= 1
+    with slurm(**Slurm.asked, scheduler_options={"dashboard_address": ":0"}) as cluster:
+        assert "--nthreads 1 " in cluster.job_script() and "--nworkers 16 " in cluster.job_script()
 
 
 # The command.
