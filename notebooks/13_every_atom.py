@@ -70,7 +70,7 @@ metal_places = 8000  # of atoms in the polycrystals of one metal
 relaxed_atoms = 2000  # of a copper polycrystal
 relax_steps = 5  # of its relaxation
 hot_metals = 1  # of Cu, Al and Pt
-hot_balls_every = 3  # of the stored snapshots of molecular dynamics
+hot_balls_every = 2  # of the stored snapshots of molecular dynamics
 md_steps = 40  # of 5 fs, for each temperature of the hot crystals
 melting_steps = 150  # of 5 fs, for half of a crystal to melt
 
