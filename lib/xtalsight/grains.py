@@ -146,11 +146,13 @@ def map_structure(
     how = n_jobs, progress
     balls = _find_balls(boxes, radius, nearest, how)
     purity = _purity(balls)
-    part, turn, kept = _join(boxes, balls, purity, radius)
-    of_row, carried = _assign(boxes, kept, part, radius, how)
-    of_row, part = _by_size(of_row, part)
+    pairs, around = _pairs(boxes)
+    part, turn, kept = _join(pairs, around, balls, purity, radius)
     reach = _REACH * radius
-    grains = _describe(atoms, boxes, balls, kept, purity, turn, part, of_row, nearest, reach, network, how)
+    of_row, carried = _assign(boxes, kept, part, reach, how)
+    of_row, part = _by_size(of_row, part)
+    inside = ((part[around] == part[:, None]) & (around >= 0) & (part >= 0)[:, None]).sum(axis=1)
+    grains = _describe(atoms, boxes, balls, kept, purity, turn, part, inside, of_row, nearest, reach, network, how)
     neighbours = _neighbours(boxes, of_row, reach, grains)
     own = boxes.atom < boxes.n_given
     grain, ridden = np.empty(boxes.n_given, np.int32), np.empty(boxes.n_given, np.float32)
@@ -158,20 +160,21 @@ def map_structure(
     return Map(grain, ridden, grains.drop(columns=["rotation"]), neighbours, radius)
 
 
-def annotate(atoms: Atoms, found: Map) -> Atoms:
+def annotate(atoms: Atoms, found: Map | None) -> Atoms:
     """Return a copy of the atoms with what the map says of each in ``arrays``: ``class, prototype, grain, confidence, accepted``.
 
-    Class and prototype are "none" where there is no grain.
+    Class and prototype are "none" where there is no grain; without a map, nowhere is one.
     """
     result = atoms.copy()
     result.calc = atoms.calc
     none = {"class": "none", "prototype": "none", "confidence": 0.0, "accepted": False}
     for name in (*none, "grain"):
         result.arrays.pop(name, None)  # of an earlier map: an array keeps its type, and cuts longer names
+    grain = np.full(len(atoms), -1) if found is None else found.grain
     for name, missing in none.items():
-        values = np.array([*found.grains[name], missing])  # the last: of the grain -1
-        result.arrays[name] = values[found.grain]  # not set_array, which would copy once more
-    result.set_array("grain", found.grain.astype(int))
+        values = np.array([*(() if found is None else found.grains[name]), missing])  # the last: of the grain -1
+        result.arrays[name] = values[grain]  # not set_array, which would copy once more
+    result.set_array("grain", grain.astype(int))
     return result
 
 
@@ -255,9 +258,8 @@ def _purity(balls):
     return (sizes**2).sum(axis=1) / np.maximum(sizes.sum(axis=1), 1e-9)
 
 
-def _join(boxes, balls, purity, radius):
+def _join(pairs, around, balls, purity, radius):
     """Part of a grain, -1 for none, and orientation in it, of each ball; and the balls without foreign waves, as they are at boundaries."""
-    pairs, around = _pairs(boxes)
     pairs = pairs[(purity[pairs] >= _PURITY).all(axis=1)]
     vectors, powers = balls.vectors.astype(float), (balls.amplitudes.astype(float) ** 2).sum(axis=-1)
     tolerance = _ALIKE / radius
@@ -304,9 +306,9 @@ def _pairs(boxes):
     return pairs[pairs[:, 1] >= 0], around
 
 
-def _assign(boxes, balls, part, radius, how):
+def _assign(boxes, balls, part, reach, how):
     """Part of a grain and score of each atom, in the order of the boxes."""
-    blocks, reach = blocks_of(boxes, _BLOCK), _REACH * radius
+    blocks = blocks_of(boxes, _BLOCK)
     rows = []  # of the blocks that are not back yet
 
     def tasks():
@@ -346,12 +348,14 @@ def _by_size(grain, part):
     return number[grain], number[part]
 
 
-def _describe(atoms, boxes, balls, kept, purity, turn, part, grain, nearest, reach, network, how):
-    """The table of grains, with a column of rotation matrices, from the sample to the crystal."""
+def _describe(atoms, boxes, balls, kept, purity, turn, part, inside, grain, nearest, reach, network, how):
+    """The table of grains, with a column of rotation matrices, from the sample to the crystal.
+
+    `inside` is the number of boxes around each, of 26, whose balls are of the same part of a grain.
+    """
     own = boxes.atom < boxes.n_given
     n = part.max(initial=-1) + 1
     by_part = np.split(np.argsort(part, kind="stable"), np.cumsum(np.bincount(part + 1, minlength=n + 1)))[1 : n + 1]
-    inside = _neighbours_alike(boxes, part)
     numbers = atoms.numbers
     if numbers.min() < 0 or numbers.max() > _HEAVIEST:  # dummies are kinds, too
         numbers = 1 + np.unique(numbers, return_inverse=True)[1]
@@ -390,28 +394,10 @@ def _hex(colours):
 
 _COLUMNS = [
     *("class", "prototype", "title", "confidence", "accepted", "reason", "atoms", "x", "y", "z", "volume_share"),
-    *(
-        "lattice",
-        "a",
-        "b",
-        "c",
-        "alpha",
-        "beta",
-        "gamma",
-        *(f"{name}_error" for name in CELL),
-        "strain",
-        "strain_error",
-    ),
+    *("lattice", *CELL, *(f"{name}_error" for name in CELL), "strain", "strain_error"),
     *("qw", "qx", "qy", "qz", "phi1", "Phi", "phi2", "ipf_z", "rotation"),
 ]
 _TEXT = ("class", "prototype", "title", "accepted", "reason", "lattice", "ipf_z", "rotation")
-
-
-def _neighbours_alike(boxes, part):
-    """Number of boxes around each, of 26, whose balls are of the same part of a grain."""
-    pairs, _ = _pairs(boxes)
-    alike = pairs[(part[pairs[:, 0]] == part[pairs[:, 1]]) & (part[pairs[:, 0]] >= 0)]
-    return np.bincount(alike.ravel(), minlength=len(part))
 
 
 def _middles(boxes, own, inside, size):

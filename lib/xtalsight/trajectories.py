@@ -127,19 +127,9 @@ def _map_frames(frames, map_one, folder, log, format):
                 found, reason = map_one(atoms), None
             except ValueError as error:
                 found, reason = None, str(error)
-            annotated = _without_grains(atoms) if found is None else annotate(atoms, found)
-            annotated.calc = atoms.calc  # forces, for example
-            sizes = _append(folder, frame, annotated, found, format, types)
+            sizes = _append(folder, frame, annotate(atoms, found), found, format, types)
             log.append(_note(folder, {"row": _row(frame, atoms, found, reason), "sizes": sizes, "types": types}))
             progress.update()
-
-
-def _without_grains(atoms):
-    """Return a copy of the atoms with the arrays of `annotate` as where there is no grain."""
-    result, n = atoms.copy(), len(atoms)
-    for name, none in {"class": "none", "prototype": "none", "confidence": 0.0, "accepted": False, "grain": -1}.items():
-        result.arrays[name] = np.full(n, none)
-    return result
 
 
 def _row(frame, atoms, found: Map | None, reason):
