@@ -126,22 +126,8 @@ def _ascend(points, weights, gx, gy, gz, largest_step, n_steps):
             im += s[j]
         if step == n_steps:
             break
-        cx, cy, cz, sx, sy, sz = (
-            np.float32(0),
-            np.float32(0),
-            np.float32(0),
-            np.float32(0),
-            np.float32(0),
-            np.float32(0),
-        )
-        xx, yy, zz, xy, xz, yz = (
-            np.float32(0),
-            np.float32(0),
-            np.float32(0),
-            np.float32(0),
-            np.float32(0),
-            np.float32(0),
-        )
+        cx = cy = cz = sx = sy = sz = np.float32(0)
+        xx = yy = zz = xy = xz = yz = np.float32(0)
         for j in range(len(x)):
             cx += c[j] * x[j]
             cy += c[j] * y[j]
