@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from ase.build import bulk
@@ -434,3 +438,18 @@ def test_atoms_that_touch_are_counted_once():
     expected = np.sort(np.column_stack([grains[i], grains[j]])[different], axis=1)
     for pair in ((0, 1), (0, 2), (1, 2)):
         assert (found == pair).all(axis=1).sum() == (expected == pair).all(axis=1).sum() > 100
+
+
+def test_whether_code_has_just_been_compiled_or_was_read_from_a_file_does_not_matter(tmp_path):
+    program = (
+        "import numpy as np; from ase.build import bulk; from xtalsight.waves import find_waves;"
+        "ball = bulk('Cu', cubic=True).repeat(5).positions - 9 + np.random.default_rng(0).normal(scale=0.1, size=(500, 3));"
+        "vectors, amplitudes = find_waves(ball[np.linalg.norm(ball, axis=1) < 9], 9.0, 2.55);"
+        "print((vectors.tobytes() + amplitudes.tobytes()).hex())"
+    )
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    compiled, read = (
+        subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True).stdout
+        for _ in range(2)
+    )
+    assert compiled == read != b"\n"

@@ -32,10 +32,13 @@ _KEPT = np.float32(1.05)  # refined peaks may leave the range by this factor
 
 # Reassociation lets LLVM vectorise the loops over the atoms; infinities and NaN do not occur (input is checked before).
 _compiled = numba.njit(fastmath=True, error_model="numpy", cache=True, nogil=True)
+# What these call becomes a part of them: a function of its own is optimised once alone and once with its caller, and which of the two runs,
+# and so the last digit, would depend on whether the caller has just been compiled or was read from a file.
+_part = numba.njit(fastmath=True, error_model="numpy", inline="always")
 _exact = numba.njit(error_model="numpy", cache=True, nogil=True)
 
 
-@_compiled
+@_part
 def _intensity(points, weights, step, n, shortest, longest):
     """|sum w e|^2 / sum w^2 on the grid (n + 2, 2 n + 1, 2 n + 1) of vectors step (i, j, k), i from -1: half of space and a margin."""
     n_atoms = points.shape[1]
@@ -80,7 +83,7 @@ def _intensity(points, weights, step, n, shortest, longest):
     return result
 
 
-@_compiled
+@_part
 def _local_maxima(intensity, threshold):
     """Grid vectors (m, 3) of the local maxima above a threshold in half of space, and their values."""
     n = intensity.shape[1] // 2
@@ -110,7 +113,7 @@ def _local_maxima(intensity, threshold):
     return vectors[:found], values[:found]
 
 
-@_compiled
+@_part
 def _ascend(points, weights, gx, gy, gz, largest_step, n_steps):
     """Newton's ascent of |sum w e|^2 from a vector: vector, then real and imaginary part of the sum."""
     x, y, z = points[0], points[1], points[2]
@@ -165,7 +168,7 @@ def _ascend(points, weights, gx, gy, gz, largest_step, n_steps):
     return gx, gy, gz, re, im
 
 
-@_compiled
+@_part
 def _find(points, weights, radius, nearest, vectors, amplitudes):
     """`find_waves` into arrays (N_WAVES, 3) and (N_WAVES, 2); return their number. Points are (3, n)."""
     step = _STEP / radius
@@ -201,6 +204,11 @@ def _find(points, weights, radius, nearest, vectors, amplitudes):
     return len(order)
 
 
+@_compiled
+def _find_alone(points, weights, radius, nearest, vectors, amplitudes):
+    return _find(points, weights, radius, nearest, vectors, amplitudes)
+
+
 def find_waves(positions: np.ndarray, radius: float, nearest: float) -> tuple[np.ndarray, np.ndarray]:
     """Find the strongest Bragg waves of a ball of atoms.
 
@@ -225,7 +233,7 @@ def find_waves(positions: np.ndarray, radius: float, nearest: float) -> tuple[np
     vectors, amplitudes = np.zeros((N_WAVES, 3), np.float32), np.zeros((N_WAVES, 2), np.float32)
     points = np.ascontiguousarray(np.transpose(positions), np.float32)
     weights = np.maximum(1 - (points**2).sum(axis=0) / np.float32(radius) ** 2, 0)
-    n = _find(points, weights, radius, nearest, vectors, amplitudes) if len(weights) >= SMALLEST_BALL else 0
+    n = _find_alone(points, weights, radius, nearest, vectors, amplitudes) if len(weights) >= SMALLEST_BALL else 0
     return vectors[:n], amplitudes[:n].view(np.complex64)[:, 0]
 
 
@@ -534,7 +542,7 @@ def ride(points, first, wanted, middles, grain, vectors, amplitudes, numbers, ri
                         )
 
 
-@_compiled
+@_part
 def _ride_one(point, ix, iy, iz, middles, grain, vectors, amplitudes, numbers, riders, scores):
     # The two nearest balls of each grain among those of the 27 boxes around.
     riders[:] = -1
