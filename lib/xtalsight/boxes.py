@@ -1,5 +1,6 @@
 """Atoms sorted into a grid of boxes, through periodic walls: blocks of these are what one task is given of a large sample."""
 
+from itertools import pairwise, product
 from typing import NamedTuple
 
 import numpy as np
@@ -154,12 +155,7 @@ def sort_into_boxes(positions: np.ndarray, cell, pbc, size: float) -> Boxes:
 def blocks_of(boxes: Boxes, edge: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Cut the grid into blocks of at most `edge` boxes along each axis: first box and the one beyond the last, of each."""
     cuts = [np.linspace(0, n, int(np.ceil(n / edge)) + 1).astype(int) for n in boxes.shape]
-    return [
-        (np.array([x[0], y[0], z[0]]), np.array([x[1], y[1], z[1]]))
-        for x in zip(cuts[0][:-1], cuts[0][1:])
-        for y in zip(cuts[1][:-1], cuts[1][1:])
-        for z in zip(cuts[2][:-1], cuts[2][1:])
-    ]
+    return [tuple(np.transpose(edges)) for edges in product(*map(pairwise, cuts))]
 
 
 def wrapped(boxes: Boxes, low, high) -> tuple[np.ndarray, np.ndarray]:

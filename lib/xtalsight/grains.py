@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from xtalsight.boxes import all_boxes, blocks_of, near_block, sort_into_boxes, take_block, with_images, wrapped
 from xtalsight.classify import Look, answers, look_at, prototype_files
+from xtalsight.crystals import CLASSES
 from xtalsight.lattices import (
     CELL,
     LATTICES,
@@ -176,6 +177,18 @@ def annotate(atoms: Atoms, found: Map | None) -> Atoms:
         result.arrays[name] = values[grain]  # not set_array, which would copy once more
     result.set_array("grain", grain.astype(int))
     return result
+
+
+def shares_of_atoms(found: Map) -> dict[str, float]:
+    """Return the share of the atoms of a map in accepted grains of each of `CLASSES` and of ``other`` prototypes, in ``refused`` grains, and
+    ``without_grain``."""
+    n = len(found.grain)
+    accepted = found.grains.accepted.astype(bool)
+    atoms = found.grains.atoms[accepted].groupby(found.grains["class"][accepted]).sum()
+    shares = {name: float(atoms.get(name, 0)) / n for name in CLASSES}
+    shares["other"] = float(atoms.get("none", 0)) / n
+    shares["refused"] = float(found.grains.atoms[~accepted].sum()) / n
+    return shares | {"without_grain": float((found.grain < 0).mean())}
 
 
 def _boxes_of(atoms, radius):

@@ -23,26 +23,11 @@ _CANDIDATES = 24  # vectors of which three are tried as a basis
 _INTEGER = 0.15  # a wave's indices may be this far from integers
 _LEAST_SHARE = 0.9  # of the amplitudes that a basis indexes
 _ALMOST = 0.06  # of the amplitudes, may be left out by a coarser basis: some waves that are noise
-_TOLERANCES = (
-    0.002,
-    0.004,
-    0.007,
-    0.01,
-    0.015,
-    0.02,
-    0.03,
-    0.05,
-    0.08,
-)  # of spglib, in units of the cube root of the primitive cell's volume
-_OTHERS = 0.03  # for what is none of the seven
-_SYSTEMS = (
-    (2, "a"),
-    (15, "m"),
-    (74, "o"),
-    (142, "t"),
-    (194, "h"),
-    (230, "c"),
-)  # last space group of each, Pearson's letter
+# Tolerances of spglib, in units of the cube root of the primitive cell's volume; the other is for what is none of the seven.
+_TOLERANCES = (0.002, 0.004, 0.007, 0.01, 0.015, 0.02, 0.03, 0.05, 0.08)
+_OTHERS = 0.03
+# Last space group of each system, and its letter after Pearson.
+_SYSTEMS = ((2, "a"), (15, "m"), (74, "o"), (142, "t"), (194, "h"), (230, "c"))
 _HOLOHEDRIES = {"a": 2, "m": 10, "o": 47, "t": 123, "hR": 166, "hP": 191, "c": 221}  # a space group of each
 _MOST_COINCIDENT = 29  # largest Sigma that is named
 _BRANDON = 15.0  # degrees

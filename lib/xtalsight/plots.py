@@ -29,6 +29,7 @@ from sklearn.metrics import ConfusionMatrixDisplay
 
 from xtalsight.crystals import CLASSES
 from xtalsight.fingerprints import ORIENTATIONS, DiffractionGeometry, length_scale
+from xtalsight.grains import shares_of_atoms
 from xtalsight.lattices import point_group
 from xtalsight.spectra import DEGREES, SHELLS
 
@@ -856,11 +857,8 @@ def draw_map_key(found, color_by: str = "class") -> Figure:
 
 def class_shares(found) -> dict[str, float]:
     """Return the share of the atoms of a map in accepted grains of each of `CLASSES`, of "other" prototypes, and in "none" of these."""
-    accepted = found.grains[found.grains.accepted.astype(bool)]
-    shares = (accepted.atoms.groupby(accepted["class"]).sum() / len(found.grain)).to_dict()
-    shares = {name: float(shares.get(name, 0)) for name in (*CLASSES, "none")}
-    shares["other"] = shares.pop("none")  # accepted, and none of the seven
-    return shares | {"none": 1 - sum(shares.values())}
+    shares = shares_of_atoms(found)
+    return shares | {"none": shares.pop("refused") + shares.pop("without_grain")}
 
 
 def draw_shares(found, ax: Axes | None = None) -> Axes:

@@ -143,7 +143,6 @@ def segmented_grains(atoms: Atoms) -> tuple[np.ndarray, np.ndarray]:
     ------
     ModuleNotFoundError
         OVITO is not installed.
-
     """
     data, labels = _match(atoms, "polyhedral template matching", output_orientation=True)
     data.apply(modifiers.GrainSegmentationModifier(orphan_adoption=True))

@@ -15,13 +15,12 @@ from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from xtalsight.classify import prototype_files
 from xtalsight.crystals import CLASSES
-from xtalsight.grains import Map, annotate, map_structure
+from xtalsight.grains import Map, annotate, map_structure, shares_of_atoms
 from xtalsight.reading import read_structures
 from xtalsight.store import replacing, save_table
 from xtalsight.writing import PACKED, beside, check_target, format_of, named, pack, time_of, write_frame
@@ -137,22 +136,19 @@ def _row(frame, atoms, found: Map | None, reason):
     n = len(atoms)
     step, time = time_of(atoms)
     row = {"frame": frame, "step": step, "time": time, "atoms": n}
-    fractions = dict.fromkeys((*CLASSES, "other", "refused", "without_grain"))
     if found is None:
-        return row | fractions | {"prototypes": None, "grains": None, "largest": None, "reason": reason}
-    grains = found.grains[["class", "prototype", "accepted"]].copy()
-    grains["kind"] = grains["class"].where(grains["class"].isin(CLASSES), "other").where(grains.accepted, "refused")
-    grains["fraction"] = np.bincount(found.grain + 1, minlength=len(grains) + 1)[1:] / n
-    fractions = dict.fromkeys(fractions, 0.0) | grains.groupby("kind").fraction.sum().to_dict()
-    fractions["without_grain"] = float((found.grain < 0).mean())
-    others = grains[grains.kind == "other"].groupby("prototype").fraction.sum().sort_values(ascending=False)
+        names = *CLASSES, "other", "refused", "without_grain", "prototypes", "grains", "largest"
+        return row | dict.fromkeys(names) | {"reason": reason}
+    grains = found.grains
+    others = grains[grains.accepted.astype(bool) & ~grains["class"].isin(CLASSES)]
+    fractions = (others.atoms / n).groupby(others.prototype).sum().sort_values(ascending=False)
     return (
         row
-        | fractions
+        | shares_of_atoms(found)
         | {
-            "prototypes": "; ".join(f"{name} {fraction:.4f}" for name, fraction in others.items()),
+            "prototypes": "; ".join(f"{name} {fraction:.4f}" for name, fraction in fractions.items()),
             "grains": len(grains),
-            "largest": round(n * grains.fraction.max()) if len(grains) else 0,
+            "largest": int(grains.atoms.max()) if len(grains) else 0,
             "reason": None,
         }
     )
