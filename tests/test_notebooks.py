@@ -203,3 +203,14 @@ def test_help_names_every_target():
     phony = re.search(r"^\.PHONY: help (.+)$", (root() / "Makefile").read_text(), re.MULTILINE)[1]
     for target in phony.split():
         assert f"make {target}" in shown
+
+
+def test_jupyter_opens_a_notebook_that_has_got_new_numbers_after_its_script(tmp_path):
+    shutil.copy(root() / "pyproject.toml", tmp_path)
+    for age, ending in enumerate((".ipynb", ".py")):
+        copied = shutil.copy(root() / "notebooks" / f"11_classify_your_crystal{ending}", tmp_path)
+        os.utime(copied, (3600 * (2 - age),) * 2)
+    manager = jupytext.TextFileContentsManager(root_dir=str(tmp_path))
+    opened = manager.get("11_classify_your_crystal.ipynb")["content"]
+    script = jupytext.read(tmp_path / "11_classify_your_crystal.py")
+    assert [cell["source"] for cell in opened["cells"]] == [cell.source for cell in script.cells]
