@@ -688,7 +688,7 @@ def with_cell(cell, pbc=True):
         (changed((3, 1), 1e300), {}, "finite"),
         (with_cell([(np.inf, 0, 0), (0, 20, 0), (0, 0, 20)]), {}, "finite"),
         (with_cell(np.diag([20, 20, np.nan]), (1, 1, 0)), {}, "finite"),
-        (with_cell(np.diag([20, 20, 0])), {}, "cell"),
+        (with_cell([(20, 0, 0), (20, 0, 0), (0, 0, 20)]), {}, "cell"),
         (Atoms("Cu100000", np.ones((100_000, 3))), {}, "places of their own"),
         (Atoms("Cu100000", np.zeros((100_000, 3))) + bulk("Cu").repeat(10), {}, "places of their own"),
         (Atoms("Cu20000", np.zeros((20_000, 3))) + bulk("Cu").repeat(30), {}, "places of their own"),
@@ -708,6 +708,14 @@ def test_what_has_no_map_gets_one_sentence(atoms, options, reason):
     with pytest.raises(ValueError, match=reason) as error:
         mapped(atoms, **options)
     assert "\n" not in str(error.value)
+
+
+def test_nothing_repeats_along_a_vector_of_no_length():
+    """As for `prepare`."""
+    slab = with_cell(np.diag([14.46, 14.46, 0]))
+    open_above = with_cell(np.diag([14.46, 14.46, 14.46]), (1, 1, 0))
+    assert np.array_equal(mapped(slab).grain, mapped(open_above).grain)
+    assert (mapped(slab).grain == 0).all()
 
 
 def test_a_folder_that_is_no_network_is_named_at_once(tmp_path):

@@ -374,6 +374,24 @@ def test_a_process_that_is_killed(tmp_path):
     assert [atoms.info["step"] for atoms in frames] == list(range(60))
 
 
+def test_two_runs_do_not_write_in_one_place(tmp_path, mapped, monkeypatch):
+    """The second says who is there, and does no harm to the first."""
+    path = trajectory(tmp_path / "in.extxyz", [frame(40, i, i) for i in range(3)])
+
+    def map_it():
+        return map_trajectory(path, tmp_path / "out.extxyz")
+
+    def maps_and_is_disturbed(*arguments, **options):
+        with pytest.raises(ValueError, match=r"another run is writing in .*out\.extxyz\.parts"):
+            map_it()
+        return by_place(*arguments, **options)
+
+    monkeypatch.setattr(trajectories, "map_structure", maps_and_is_disturbed)
+    map_it()
+    assert len(ase.io.read(tmp_path / "out.extxyz", ":")) == 3
+    assert not (tmp_path / "out.extxyz.parts").exists()
+
+
 # Picture.
 
 

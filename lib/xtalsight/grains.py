@@ -199,13 +199,14 @@ def _boxes_of(atoms, radius):
         raise ValueError("a map needs positions and a cell that are finite numbers")
     if np.ptp(positions, axis=0).max() == 0:
         raise ValueError("a map needs atoms in places of their own: all of them are in one")
-    measured, nearest = length_scales(with_images(positions, atoms.cell.array, atoms.pbc, BALL), len(positions))
+    pbc = atoms.pbc & atoms.cell.any(axis=1)
+    measured, nearest = length_scales(with_images(positions, atoms.cell.array, pbc, BALL), len(positions))
     if not nearest > 1e-3 * measured:
         raise ValueError("a map needs atoms in places of their own: many of them coincide")
     radius = float(np.clip(measured, 3 * nearest, 12 * nearest)) if radius is None else radius
     if not 2 * nearest <= radius <= 12 * nearest:
         raise ValueError(f"{radius=} must lie between 2 and 12 times the distance of neighbours, {nearest:.3g} Å")
-    boxes = sort_into_boxes(positions, atoms.cell.array, atoms.pbc, radius)
+    boxes = sort_into_boxes(positions, atoms.cell.array, pbc, radius)
     if np.diff(boxes.start).max() > _MOST_IN_BOX:
         raise ValueError("a map needs atoms in places of their own: too many of them are in one")
     return boxes, radius, nearest

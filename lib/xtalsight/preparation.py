@@ -60,7 +60,8 @@ def prepare(atoms: Atoms) -> Prepared:
     """Cut the balls of atoms out of a structure by which it is judged.
 
     Of a crystal that is periodic in three directions, balls of `BALL` atoms of the endless crystal, however small,
-    thin or skew its cell (one of as many atoms as the cell has, where these are more than half of `BALL` and fewer than it); of a slab or wire, balls of its endless repetition along the periodic axes; of a cloud of
+    thin or skew its cell (one of as many atoms as the cell has, where these are more than half of `BALL` and fewer
+    than it); of a slab or wire, balls of its endless repetition along the periodic axes; of a cloud of
     atoms, its largest piece, whole if it has at most `LARGEST` atoms. Where there is room for more than one ball,
     several, far from each other. Terminal light atoms of a cloud (ligands) are left out, of atoms that coincide one is
     kept.
@@ -76,7 +77,9 @@ def prepare(atoms: Atoms) -> Prepared:
         raise ValueError("positions and cell must be finite numbers")
     notes = []
     pbc = atoms.pbc & atoms.cell.any(axis=1)
-    structure = Atoms(atoms.numbers, atoms.positions, cell=np.where(pbc[:, None], atoms.cell.array, 0.0), pbc=pbc)
+    structure = Atoms(
+        numbers=atoms.numbers, positions=atoms.positions, cell=np.where(pbc[:, None], atoms.cell.array, 0.0), pbc=pbc
+    )
     structure = structure[_occupied(atoms, notes)]
     lattice = structure.cell.array[structure.pbc]
     lengths = np.linalg.norm(lattice, axis=1)
@@ -113,11 +116,14 @@ def prepare(atoms: Atoms) -> Prepared:
     kinds = structure.numbers
     if kinds.min() < 0 or kinds.max() >= len(chemical_symbols):
         kinds = 1 + np.unique(kinds, return_inverse=True)[1]
-    scaled = Atoms(kinds, structure.positions * scale, cell=structure.cell.array * scale, pbc=structure.pbc)
+    scaled = Atoms(
+        numbers=kinds, positions=structure.positions * scale, cell=structure.cell.array * scale, pbc=structure.pbc
+    )
     if scaled.pbc.all():
         balls = _balls_of_crystal(scaled)
         notes.append(f"{_number(balls, 'ball')} of {count(balls[0])} of the endless crystal judged")
-        crystal = Atoms(np.full(len(structure), _COPPER), structure.positions, cell=structure.cell, pbc=True)
+        copper = np.full(len(structure), _COPPER)
+        crystal = Atoms(numbers=copper, positions=structure.positions, cell=structure.cell, pbc=True)
         return Prepared(balls, crystal, structure, scale, notes)
     balls = _balls_of_cloud(scaled, notes)
     return Prepared(balls, None, None, scale, notes)
@@ -206,7 +212,7 @@ def _reduced(atoms):
         return atoms
     size = np.abs(atoms.cell.array[atoms.pbc]).max()
     cell, _ = minkowski_reduce(atoms.cell.array / size, atoms.pbc)
-    reduced = Atoms(atoms.numbers, atoms.positions, cell=cell * size, pbc=atoms.pbc)
+    reduced = Atoms(numbers=atoms.numbers, positions=atoms.positions, cell=cell * size, pbc=atoms.pbc)
     complete = reduced.cell.complete()
     fractions = complete.scaled_positions(reduced.positions)
     fractions[:, reduced.pbc] %= 1.0
@@ -311,7 +317,7 @@ def _ball_of_crystal(crystal, middle, n_atoms):
     nearest -= np.rint(nearest)
     while True:
         # Along an edge that is longer than the ball no atom is met twice: nothing to repeat, and few atoms are near.
-        copies = np.where(heights > 2 * radius, 0, np.ceil(radius / heights + 0.5)).astype(int)
+        copies = np.where(heights > 2 * radius, 0, np.floor(radius / heights + 0.5)).astype(int)
         near = np.flatnonzero((np.abs(nearest) * heights <= radius)[:, copies == 0].all(axis=1))
         steps = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in copies), indexing="ij"), axis=-1).reshape(-1, 3)
         positions = crystal.cell.cartesian_positions((nearest[near] + steps[:, None]).reshape(-1, 3))
@@ -330,7 +336,7 @@ def _nearest(positions, places, numbers, middle, n_atoms=BALL):
 
 
 def _with_places(positions, places, numbers):
-    atoms = Atoms(numbers[places], positions)
+    atoms = Atoms(numbers=numbers[places], positions=positions)
     atoms.set_array("place", places)
     return atoms
 

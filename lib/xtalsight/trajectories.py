@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 
 import pandas as pd
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from xtalsight.classify import prototype_files
@@ -25,8 +26,10 @@ from xtalsight.reading import read_structures
 from xtalsight.store import replacing, save_table
 from xtalsight.writing import PACKED, beside, check_target, format_of, named, pack, time_of, write_frame
 
+_LOCK = "lock"
 _LOG = "log.jsonl"
 _FRAMES = "frames"
+_MOVING = "moving"
 _TABLES = ("grains.csv", "neighbours.csv")
 
 
@@ -75,31 +78,43 @@ def map_trajectory(
     others = [beside(target, f".{name}") for name in (*_TABLES, "frames.csv", "png")]
     folder = target.with_name(f"{target.name}.parts")
     task = _task(path, radius, network, every)
-    log = _read_log(folder, task)
-    ended = bool(log) and "end" in log[-1]
-    moving = folder / "moving"  # from here on, files in place are ours
-    check_target(target, overwrite or moving.exists(), others, several=True)
-    if not ended:
-        if len(log) > 1:
-            print(f"goes on after frame {log[-1]['row']['frame']}, from {folder}", file=sys.stderr)
-        with named(folder):
-            log = _cut(folder, log) if log else [_begin(folder, task)]
-        frames = islice(enumerate(read_structures(path)), every * (len(log) - 1), None, every)
-        map_one = partial(map_structure, radius=radius, network=network, n_jobs=n_jobs, progress=False)
-        _map_frames(frames, map_one, folder, log, format_of(target))
-    _, *entries, end = log
-    if not entries:
-        shutil.rmtree(folder)
-        raise ValueError(end["end"] or f"{path} has no frames")
-    whole = dict.fromkeys(("step", "grains", "largest"), "Int64")
-    table = pd.DataFrame([entry["row"] for entry in entries]).astype(whole)
-    if not moving.exists():
-        check_target(target, overwrite, others, several=True)  # again: it is hours later
-        moving.touch()
-    _finish(folder, target, entries[-1]["sizes"], table)
+    # From then on that it moves, files in place are ours.
+    check_target(target, overwrite or (folder / _MOVING).exists(), others, several=True)
+    with _alone(folder):
+        log = _read_log(folder, task)
+        if not log or "end" not in log[-1]:
+            if len(log) > 1:
+                print(f"goes on after frame {log[-1]['row']['frame']}, from {folder}", file=sys.stderr)
+            with named(folder):
+                log = _cut(folder, log) if log else [_begin(folder, task)]
+            frames = islice(enumerate(read_structures(path)), every * (len(log) - 1), None, every)
+            map_one = partial(map_structure, radius=radius, network=network, n_jobs=n_jobs, progress=False)
+            _map_frames(frames, map_one, folder, log, format_of(target))
+        _, *entries, end = log
+        if not entries:
+            shutil.rmtree(folder)
+            raise ValueError(end["end"] or f"{path} has no frames")
+        whole = dict.fromkeys(("step", "grains", "largest"), "Int64")
+        table = pd.DataFrame([entry["row"] for entry in entries]).astype(whole)
+        if not (folder / _MOVING).exists():
+            check_target(target, overwrite, others, several=True)  # again: it is hours later
+            (folder / _MOVING).touch()
+        _finish(folder, target, entries[-1]["sizes"], table)
     if end["end"]:
         raise ValueError(f"{end['end']}; what was read is mapped: {target}")
     return table
+
+
+@contextmanager
+def _alone(folder):
+    """Keep other runs out of the folder of parts."""
+    with named(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / _LOCK, timeout=0):
+            yield
+    except Timeout as error:
+        raise ValueError(f"another run is writing in {folder}") from error
 
 
 def _task(path, radius, network, every):
@@ -173,10 +188,12 @@ def _have(folder, sizes):
 
 
 def _begin(folder, task):
-    """Begin an empty folder, and return the first entry of its log."""
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
+    """Empty the folder, and return the first entry of its log."""
+    for path in folder.iterdir():
+        if path.is_dir():  # of a file that was not whole
+            shutil.rmtree(path)
+        elif path.name != _LOCK:
+            path.unlink()
     return _note(folder, task)
 
 
@@ -209,7 +226,7 @@ def _append(folder, frame, annotated, found, format, types):
             table = pd.concat({frame: table}, names=["frame"]).reset_index("frame")
             with _appending(folder, name) as file:
                 table.to_csv(file, mode="ab", header=file.tell() == 0, index=False)
-    return {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.name != _LOG}
+    return {name: (folder / name).stat().st_size for name in (_FRAMES, *_TABLES) if (folder / name).exists()}
 
 
 @contextmanager
