@@ -59,7 +59,10 @@ def test_make_has_nothing_to_do_a_second_time(smoke):
         ("01_crystal_structures", NAMES),
         ("02_diffraction_fingerprints", NAMES[1:]),
         ("03_published_dataset", ["03_published_dataset", "99_report"]),
-        ("04_cnn_training", [n for n in NAMES if n[:2] in ("04", "05", "07", "08", "09", "10", "11", "12", "13", "99")]),
+        (
+            "04_cnn_training",
+            [n for n in NAMES if n[:2] in ("04", "05", "07", "08", "09", "10", "11", "12", "13", "99")],
+        ),
         ("07_robustness", NAMES[6:]),
         ("08_any_orientation", [n for n in NAMES[7:] if n[:2] != "13"]),
         ("05_attentive_response_maps", ["05_attentive_response_maps", "99_report"]),
