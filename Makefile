@@ -25,7 +25,7 @@ ENV :=
 endif
 SCRIPTS := $(sort $(wildcard notebooks/[0-9]*.py))
 EXECUTED := $(SCRIPTS:notebooks/%.py=$(BUILD)/%.ipynb)
-LIBRARY := $(filter-out %/bench.py %/book.py %/pairing.py,$(wildcard lib/xtalsight/*.py))
+LIBRARY := $(filter-out %/bench.py %/book.py %/pairing.py,$(wildcard lib/xtalsight/*.py lib/xtalsight/study/*.py))
 COMMON := $(LIBRARY) notebooks/profiles.yaml notebooks/matplotlibrc $(ENV)
 
 .PHONY: help all smoke test lab book classify published-data bench env sync check-sync lock clean
@@ -41,7 +41,7 @@ smoke: $(ENV)
 
 # A notebook runs again when its script, the library, the parameters or an earlier notebook that it reads has changed.
 $(BUILD)/%.ipynb: notebooks/%.py $(COMMON)
-	@$(PY) -m xtalsight.run $< --profile $(PROFILE)
+	@$(PY) -m xtalsight.study.run $< --profile $(PROFILE)
 
 $(BUILD)/02_diffraction_fingerprints.ipynb: $(BUILD)/01_crystal_structures.ipynb $(wildcard tests/reference/*)
 $(filter $(addprefix $(BUILD)/,03% 04% 05% 06% 07%),$(EXECUTED)): $(BUILD)/02_diffraction_fingerprints.ipynb
@@ -64,21 +64,21 @@ classify: $(ENV)
 
 book: $(BUILD)/book/index.html
 
-PAGES := README.md notebooks/conf.py $(wildcard notebooks/walkthrough.md figures/*) lib/xtalsight/book.py
+PAGES := README.md notebooks/conf.py $(wildcard notebooks/walkthrough.md figures/*) lib/xtalsight/study/book.py
 $(BUILD)/book/index.html: $(EXECUTED) $(PAGES)
-	@$(PY) -m xtalsight.book --profile $(PROFILE)
+	@$(PY) -m xtalsight.study.book --profile $(PROFILE)
 
 published-data: $(ENV)
-	@$(PY) -m xtalsight.published
+	@$(PY) -m xtalsight.study.published
 
 bench: $(ENV)
-	@$(PY) -m xtalsight.bench
+	@$(PY) -m xtalsight.study.bench
 
 sync: $(ENV)
-	@$(PY) -m xtalsight.pairing
+	@$(PY) -m xtalsight.study.pairing
 
 check-sync: $(ENV)
-	@$(PY) -m xtalsight.pairing --check
+	@$(PY) -m xtalsight.study.pairing --check
 
 env: $(ENV)
 

@@ -44,7 +44,7 @@ from tqdm import tqdm
 
 from xtalsight import crystals, plots, store
 from xtalsight.crystals import CLASSES, PROTOTYPES
-from xtalsight.profiles import Run
+from xtalsight.study.profiles import Run
 
 # %% [markdown]
 # ## Parameters

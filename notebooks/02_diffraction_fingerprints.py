@@ -51,8 +51,8 @@ from xtalsight.fingerprints import (
     diffraction_patterns_direct,
     fingerprint,
 )
-from xtalsight.profiles import Run, root
 from xtalsight.scattering import form_factor
+from xtalsight.study.profiles import Run, root
 
 # %% [markdown]
 # ## Parameters

@@ -47,10 +47,11 @@ import pandas as pd
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from sklearn.neighbors import KNeighborsClassifier
 
-from xtalsight import crystals, dataset, networks, plots, published
+from xtalsight import crystals, dataset, inference, networks, plots
 from xtalsight.crystals import CLASSES, PROTOTYPES
 from xtalsight.fingerprints import DiffractionGeometry, fingerprint
-from xtalsight.profiles import Run
+from xtalsight.study import published
+from xtalsight.study.profiles import Run
 
 # %% [markdown]
 # ## Parameters
@@ -79,7 +80,7 @@ ring = DiffractionGeometry().ring
 # report CH5650, which trained the paper's network again on these arrays. The experiments below use the generated pictures of notebook 02.
 
 # %%
-recipes, images, remark = published.load_data("generated", run)
+recipes, images, remark = dataset.load(run.path(""))
 print(remark)
 labels = recipes.label.to_numpy()
 {kind: (stack.shape, stack.dtype) for kind, stack in images.items()}
@@ -196,7 +197,7 @@ tests = {
 # %%
 def train_network(model, pictures, labels, **options):
     """As in notebook 04."""
-    return networks.train(model, pictures, labels, folder=run.path("trainings"), cosine_decay=True, **options)
+    return networks.train(model, pictures, labels, folder=run.path("trainings"), **options)
 
 
 trained, histories, answers = {}, [], {}
@@ -210,7 +211,7 @@ for s in range(repeats):
             trained[variant, layout, s] = model
             histories.append(history)
             for kind, pictures in tests.items():
-                answers[variant, layout, s, kind] = networks.predict(model, arrange(pictures))
+                answers[variant, layout, s, kind] = inference.predict(model, arrange(pictures))
 
 # %%
 accuracies = pd.DataFrame(
@@ -305,7 +306,7 @@ turned_rows = test[:rotated]
 
 # %%
 def mean_accuracy(models, pictures):
-    return np.mean([accuracy_score(labels[turned_rows], networks.predict(m, pictures).argmax(axis=1)) for m in models])
+    return np.mean([accuracy_score(labels[turned_rows], inference.predict(m, pictures).argmax(axis=1)) for m in models])
 
 
 rows = []

@@ -43,17 +43,18 @@ import pandas as pd
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix
 from sklearn.neighbors import NearestNeighbors
 
-from xtalsight import dataset as datasets
-from xtalsight import networks, plots, published, store
+from xtalsight import dataset, inference, networks, plots, store
 from xtalsight.crystals import CLASSES
-from xtalsight.profiles import Run
+from xtalsight.study import published
+from xtalsight.study.bench import matrix_product_peak
+from xtalsight.study.profiles import Run
 
 # %% [markdown]
 # ## Parameters
 
 # %% tags=["parameters"]
 profile = "smoke"  # where results come from and go: build/<profile>
-dataset = "generated"  # or "published", if `make published-data` fetched the original arrays
+source = "generated"  # of the data; or "published", if `make published-data` fetched the original arrays
 seed = 0  # of weights, dropout, splits and the order of the images
 threads = 2  # of TensorFlow: results differ between numbers of threads
 held_out = 0.05  # fraction of the structures (or of the elements) that no network is trained on
@@ -73,7 +74,7 @@ networks.make_reproducible(seed, threads)
 # trained on.
 
 # %%
-recipes, images, remark = published.load_data(dataset, run)
+recipes, images, remark = published.load() if source == "published" else dataset.load(run.path(""))
 images = {"pristine": images["pristine"], "vacancies_25": images["vacancies"]}
 print(remark)
 labels = recipes.label.to_numpy()
@@ -88,7 +89,7 @@ SPLITS = {"random": "random", "grouped": "element"}  # name here: what the libra
 
 
 def splits(seed):
-    return {name: datasets.split(recipes, by, held_out, seed) for name, by in SPLITS.items()}
+    return {name: dataset.split(recipes, by, held_out, seed) for name, by in SPLITS.items()}
 
 
 # Notebook 07 tests on the elements that nothing is trained on here.
@@ -165,18 +166,17 @@ def train(model, split, batch_size, learning_rate, epochs, seed):
         seed=seed,
         folder=run.path("trainings"),
         validation={name: (stack[test], labels[test]) for name, stack in images.items()},
-        cosine_decay=True,
     )
-    return model, history, {name: networks.predict(model, stack) for name, stack in images.items()}
+    return model, history, {name: inference.predict(model, stack) for name, stack in images.items()}
 
 
 # %%
 trained = {}
-peaks = [networks.matrix_product_peak()]  # for the last section: how fast this machine can be
+peaks = [matrix_product_peak()]  # for the last section: how fast this machine can be
 for name, split in splits(seed).items():
     model = networks.table_1_network(seed=seed)
     trained["table_1", name, seed] = train(model, split, 32, 1e-3, table_1_epochs, seed)
-    peaks.append(networks.matrix_product_peak())
+    peaks.append(matrix_product_peak())
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(7.5, 3), sharey=True)
@@ -417,7 +417,7 @@ for file, (network, name) in kept.items():
 #
 # Show both networks a black picture, the speckle of atoms without order (intensities with an exponential distribution), the mean of a bcc
 # and an fcc picture, and an fcc picture a tenth as bright. **Predict:** which classes do they name, and how large is the largest
-# probability? Hint: `networks.predict(model, pictures)`; the trained models are `trained["compact", "random", seed][0]` and
+# probability? Hint: `inference.predict(model, pictures)`; the trained models are `trained["compact", "random", seed][0]` and
 # `trained["table_1", "random", seed][0]`.
 
 # %% tags=["hide-cell"]
@@ -425,7 +425,7 @@ for file, (network, name) in kept.items():
 bcc, fcc = (images["pristine"][np.argmax(labels == CLASSES.index(name))] for name in ("bcc", "fcc"))
 speckle = np.random.default_rng(seed).exponential(size=fcc.shape) * (fcc > 0)
 strange = np.array([0 * fcc, speckle / speckle.max(), (bcc + fcc) / 2, fcc / 10, fcc], np.float32)
-opinions = {key: networks.predict(trained[key, "random", seed][0], strange) for key in ("table_1", "compact")}
+opinions = {key: inference.predict(trained[key, "random", seed][0], strange) for key in ("table_1", "compact")}
 pd.DataFrame(
     {key: [f"{CLASSES[p.argmax()]} {p.max():.3f}" for p in opinion] for key, opinion in opinions.items()},
     index=["black", "speckle", "half bcc, half fcc", "fcc, a tenth as bright", "fcc"],
@@ -455,7 +455,7 @@ recoloured = straight[..., [1, 0, 2]]
 exchanges = {"as it is": straight, "colours": recoloured, "colours and axes": recoloured.transpose(0, 2, 1, 3)}
 columns = {"largest change, colours and axes": np.abs(exchanges["colours and axes"] - straight).max(axis=(1, 2, 3))}
 for exchange, altered in exchanges.items():
-    told = networks.predict(trained["compact", "random", seed][0], altered).argmax(axis=1)
+    told = inference.predict(trained["compact", "random", seed][0], altered).argmax(axis=1)
     columns[f"recognised, {exchange}"] = told == labels[ten_of_each]
 pd.DataFrame(columns).groupby(labels[ten_of_each]).mean().rename(index=dict(enumerate(CLASSES))).round(2)
 

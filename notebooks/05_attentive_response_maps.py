@@ -44,11 +44,11 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
-from xtalsight import crystals, dataset, networks, plots, store
+from xtalsight import crystals, dataset, inference, networks, plots, store
 from xtalsight.crystals import CLASSES
 from xtalsight.fingerprints import DiffractionGeometry, length_scale, near_reflections, reflections
-from xtalsight.profiles import Run
 from xtalsight.response_maps import attentive_response_maps, get_activations, visible
+from xtalsight.study.profiles import Run
 
 # %% [markdown]
 # ## Parameters
@@ -343,7 +343,7 @@ counts = [0, 1, 2, 4, 8, 16]
 def right_without(name, n, places):
     """Which answers are right when the first n places of a kind are erased from every fingerprint."""
     changed = np.array([erased(image, p[name][:n]) for image, p in zip(images, places)])
-    return networks.predict(table_1, changed).argmax(axis=1) == labels
+    return inference.predict(table_1, changed).argmax(axis=1) == labels
 
 
 right = {
@@ -353,7 +353,7 @@ right = {
     for name in draws[0][0]
     for n in counts[1:]
 }
-intact = networks.predict(table_1, images).argmax(axis=1) == labels
+intact = inference.predict(table_1, images).argmax(axis=1) == labels
 right |= {(name, 0): intact for name in draws[0][0]}
 
 # %%
@@ -547,7 +547,7 @@ for top in (shuffled.get_layer("dense"), shuffled.get_layer("probabilities")):
     top.set_weights([dice.permutation(w.ravel()).reshape(w.shape) for w in top.get_weights()])
 seven = images[[*example.values()]]
 differ = np.ptp([attentive_response_maps(m, seven, last, n_filters)[0] for m in (table_1, shuffled)], axis=0).max()
-told = networks.predict(shuffled, images).argmax(axis=1)
+told = inference.predict(shuffled, images).argmax(axis=1)
 print(f"accuracy {intact.mean():.0%}, then {np.mean(told == labels):.0%}; largest difference of a map: {differ:g}")
 
 # %% [markdown]
@@ -591,8 +591,8 @@ pd.DataFrame(mirror, index=CLASSES).style.format("{:.2f}")
 # %% tags=["hide-cell"]
 # @title Solution 3
 dimmed = np.array([erased(image, p["brightest_peaks"][:8]) for image, p in zip(images, draws[0])])
-black = networks.predict(table_1, 0 * dimmed[:1]).argmax()
-told = networks.predict(table_1, dimmed).argmax(axis=1)
+black = inference.predict(table_1, 0 * dimmed[:1]).argmax()
+told = inference.predict(table_1, dimmed).argmax(axis=1)
 print(f"black is called {CLASSES[black]}")
 pd.crosstab(np.array(CLASSES)[labels], np.array(CLASSES)[told], rownames=["true"], colnames=["without eight peaks"])
 

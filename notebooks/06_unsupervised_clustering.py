@@ -54,18 +54,18 @@ from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
 from tqdm import tqdm
 
-from xtalsight import clustering, crystals, networks, plots, published, store
-from xtalsight import dataset as datasets
+from xtalsight import clustering, crystals, dataset, inference, networks, plots, store
 from xtalsight.crystals import CLASSES, PROTOTYPES
 from xtalsight.fingerprints import DiffractionGeometry, fingerprint
-from xtalsight.profiles import Run
+from xtalsight.study import published
+from xtalsight.study.profiles import Run
 
 # %% [markdown]
 # ## Parameters
 
 # %% tags=["parameters"]
 profile = "smoke"  # where results come from and go: build/<profile>
-dataset = "generated"  # or "published", if `make published-data` fetched the original arrays
+source = "generated"  # of the data; or "published", if `make published-data` fetched the original arrays
 seed = 0  # of all random choices
 threads = 2  # of TensorFlow
 n_components = 50  # of linear and kernel PCA, as in the report
@@ -89,11 +89,11 @@ ring = DiffractionGeometry().ring
 # and the *kinds of crystal* behind them.
 
 # %%
-recipes, images, remark = published.load_data(dataset, run)
+recipes, images, remark = published.load() if source == "published" else dataset.load(run.path(""))
 kinds = ("pristine", "vacancies")
 images = {kind: stack.reshape(len(stack), -1) for kind, stack in images.items()}
 labels = recipes.label.to_numpy()
-names = np.array(list(PROTOTYPES) if dataset == "generated" else CLASSES)  # the published files know no kinds
+names = np.array(list(PROTOTYPES) if source == "generated" else CLASSES)  # the published files know no kinds
 prototypes = recipes.prototype.map({name: i for i, name in enumerate(names)}).to_numpy()
 print(remark)
 
@@ -180,7 +180,7 @@ def convolutional_autoencoder(bottleneck, seed):
 
 
 # %%
-held_out = datasets.split(recipes, "random", 0.05, seed)[1]
+held_out = dataset.split(recipes, "random", 0.05, seed)[1]
 trained_on = np.setdiff1d(np.arange(len(labels)), held_out)
 
 
@@ -201,7 +201,7 @@ histories = {}
 for bottleneck in (2, 4, 8, 32):
     for s in range(repeats if bottleneck == 2 else 1):
         encoder, histories[bottleneck, s] = train(autoencoder, bottleneck, s, images["pristine"])
-        embeddings[f"autoencoder {bottleneck}", s] = [networks.predict(encoder, images[kind]) for kind in kinds]
+        embeddings[f"autoencoder {bottleneck}", s] = [inference.predict(encoder, images[kind]) for kind in kinds]
 
 # %%
 figure, ax = plt.subplots()
@@ -218,7 +218,7 @@ run.save_figure(figure, "fig_05_autoencoder_loss")
 
 # %%
 encoder, _ = train(convolutional_autoencoder, 16, seed, images["pristine"])
-embeddings["convolutional autoencoder 16"] = [networks.predict(encoder, images[kind]) for kind in kinds]
+embeddings["convolutional autoencoder 16"] = [inference.predict(encoder, images[kind]) for kind in kinds]
 
 # %% [markdown]
 # ## k-means with seven clusters
@@ -321,11 +321,11 @@ run.save_figure(figure, "fig_08_clusters")
 # every crystal as a class of its own. **Predict:** will the clusters be classes, or kinds of crystal?
 
 # %%
-known = recipes if dataset == "generated" else store.load_table(run.path("recipes_pristine.csv"))
+known = recipes if source == "generated" else store.load_table(run.path("recipes_pristine.csv"))
 chosen = known.sample(min(view_structures, len(known)), random_state=seed).sort_index()
 views = crystals.make_views(chosen, n_views, seed + 1)
-failures, _ = datasets.write_fingerprints({run.path("fingerprints_views.zarr"): views}, n_jobs=n_jobs)
-view_images = datasets.read_fingerprints(run.path("fingerprints_views.zarr"))
+failures, _ = dataset.write_fingerprints({run.path("fingerprints_views.zarr"): views}, n_jobs=n_jobs)
+view_images = dataset.read_fingerprints(run.path("fingerprints_views.zarr"))
 kept = np.isfinite(view_images[:, 0, 0, 0])
 print(f"{len(views)} views of {len(chosen)} crystals, {len(failures)} failed")
 
@@ -381,7 +381,7 @@ settings.pivot(index="dimensions", columns="smallest cluster")
 # %%
 def cells(recipe):
     """Cells along the edges of the supercell; the published files name no prototype to build one of."""
-    if dataset == "published":
+    if source == "published":
         return "–"
     cell = crystals.conventional_cell(crystals.primitive_cell(recipe))
     return "×".join(map(str, crystals.supercell_replicas(cell)))
@@ -532,7 +532,7 @@ def supervised(chosen):
     for _ in range(100):
         batch = rng.choice(chosen, 32)
         model.train_on_batch(pictures[batch], labels[batch])
-    return [networks.predict(model, x).argmax(axis=1) for x in (pictures, real_images.reshape(-1, 64, 64, 3))]
+    return [inference.predict(model, x).argmax(axis=1) for x in (pictures, real_images.reshape(-1, 64, 64, 3))]
 
 
 def accuracies(which, answers):

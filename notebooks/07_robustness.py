@@ -47,10 +47,10 @@ import pandas as pd
 from ase.build import bulk
 from scipy.spatial import cKDTree
 
-from xtalsight import classify, counterexamples, crystals, damage, dataset, networks, rivals, store
+from xtalsight import classify, counterexamples, crystals, damage, dataset, inference, networks, rivals, store
 from xtalsight.crystals import CLASSES, PROTOTYPES
 from xtalsight.fingerprints import DiffractionGeometry, length_scale
-from xtalsight.profiles import Run, parameters
+from xtalsight.study.profiles import Run, parameters
 
 # %% [markdown]
 # ## Parameters
@@ -247,7 +247,7 @@ train_images = images_of(to_train) | images_of({"robust/others": others}, build=
 # images, and an eighth answer, "none". They have not seen equally many structures, nor equally often; how many, the tables below say.
 
 # %%
-options = {"seed": seed, "folder": run.path("trainings"), "cosine_decay": True}
+options = {"seed": seed, "folder": run.path("trainings")}
 some = perfect.groupby("prototype").head(table_1_per_kind).index
 some_images = images_of({"robust/table_1": to_train["robust/train_0"].loc[some]}, REFERENCE)["robust/table_1"]
 large, some_labels = networks.table_1_network(seed=seed), perfect.label[some].to_numpy()
@@ -297,7 +297,7 @@ methods[["trained on"]]
 # %%
 seeds = {"calibration": seed + 4, "check": seed + 5}
 sets = {f"robust/{name}": damage.mild_damage(pristine(calibration_per_kind, s, unseen)) for name, s in seeds.items()}
-calibration, check = (networks.predict(compact, pictures, mirrored=True) for pictures in images_of(sets).values())
+calibration, check = (inference.predict(compact, pictures, mirrored=True) for pictures in images_of(sets).values())
 own_labels, check_labels = (recipes.label.to_numpy() for recipes in sets.values())
 thresholds = classify.refusal_thresholds(calibration, own_labels, error_rate)
 
@@ -382,7 +382,7 @@ def note(method, recipes, answer, refused=False):
     return pd.DataFrame(row | {"known": (answer == recipes.label) | (answer == crystals.known_labels(recipes))})
 
 
-predicted = np.concatenate([networks.predict(compact, powder_images[name], mirrored=True) for name in names.values()])
+predicted = np.concatenate([inference.predict(compact, powder_images[name], mirrored=True) for name in names.values()])
 best, refused = predicted[:, : len(CLASSES)].argmax(axis=1), classify.is_refused(predicted, thresholds)
 answers = [note("compact, all crystals", everything, best, refused)]
 answers.append(answers[0].loc[fewer.index].assign(method="compact"))
@@ -391,7 +391,7 @@ answers.append(answers[0].loc[fewer.index].assign(method="compact"))
 NETWORKS = {"Table 1, perfect crystals": table_1_pristine, "Table 1, damaged crystals": table_1_defects}
 pictures = np.concatenate([*reference_images.values()])
 for name, model in NETWORKS.items():
-    answers.append(note(name, fewer, networks.predict(model, pictures).argmax(axis=1)))
+    answers.append(note(name, fewer, inference.predict(model, pictures).argmax(axis=1)))
 answers += [note(name, fewer, answer, answer == rivals.NO_ANSWER) for name, answer in found.items()]
 answers = pd.concat(answers)
 groups = answers.groupby(["method", "sweep", "x"])
@@ -531,7 +531,7 @@ pd.DataFrame(rows)
 by_powder = {}
 for test in [test for test in tests if test[0] in ("vacancies", "displacements", "waves")]:
     pictures = powder_images[names[test]][tests[test].index.isin(few[test].index)]
-    by_powder[test] = (networks.predict(table_1_pristine, pictures).argmax(axis=1) == few[test].label).mean()
+    by_powder[test] = (inference.predict(table_1_pristine, pictures).argmax(axis=1) == few[test].label).mean()
     results[f"robust.table_1_pristine.{test_key(*test)}.powder.accuracy"] = by_powder[test]
 table["Table 1, powder scale"] = pd.Series(by_powder)
 

@@ -56,16 +56,17 @@ from xtalsight import (
     crystals,
     damage,
     dataset,
+    inference,
     networks,
     plots,
-    report,
     rivals,
     store,
 )
 from xtalsight.crystals import CLASSES, PROTOTYPES
 from xtalsight.fingerprints import DiffractionGeometry, fingerprint
-from xtalsight.profiles import Run, root
 from xtalsight.spectra import DEGREES, ON_RING, SHELLS, harmonics, of_places, power, spectrum
+from xtalsight.study import report
+from xtalsight.study.profiles import Run, root
 
 # %% [markdown]
 # ## Parameters
@@ -288,7 +289,7 @@ def spectra_of(tables):
     """Spectra of tables of recipes, by name."""
     paths = {run.path(f"any/{name}.zarr"): recipes for name, recipes in tables.items()}
     start = time.perf_counter()
-    failures, seconds = dataset.write_fingerprints(paths, geometry=None, build=clouds.build_cloud)
+    failures, seconds = dataset.write_spectra(paths, build=clouds.build_cloud)
     earlier.append(max(0, seconds - (time.perf_counter() - start)))
     if len(failures):
         raise ValueError(f"{len(failures)} structures have no spectra: {failures.error.iloc[0]}")
@@ -313,7 +314,6 @@ model, history = networks.train(
     learning_rate=3e-3,
     seed=seed,
     folder=run.path("trainings"),
-    cosine_decay=True,
 )
 earlier.append(history[: history.attrs["resumed_epochs"]].seconds.sum())
 results["any.seconds"], results["any.epochs"] = history.seconds.sum(), epochs
@@ -391,8 +391,8 @@ def of_class(probabilities):
 
 
 answers = {
-    "compact": of_class(networks.predict(compact, np.array([a["picture"] for a in seen_by]), mirrored=True)),
-    "table_1": of_class(networks.predict(table_1, np.array([a["paper"] for a in seen_by]))),
+    "compact": of_class(inference.predict(compact, np.array([a["picture"] for a in seen_by]), mirrored=True)),
+    "table_1": of_class(inference.predict(table_1, np.array([a["paper"] for a in seen_by]))),
 }
 if rivals.HAS_OVITO:
     answers |= {key: np.array([a[key] for a in seen_by]) for key in NEIGHBOURS}
@@ -411,7 +411,7 @@ if missing := [name for name, there in (("OVITO", rivals.HAS_OVITO), ("freud", r
 # **Predict:** what is left of the networks for standard orientations? And which of the others comes next to the spectra?
 
 # %%
-probabilities = {name: networks.predict(model, test_spectra[name]) for name in tests}
+probabilities = {name: inference.predict(model, test_spectra[name]) for name in tests}
 right = {name: of_class(probabilities[name]) == tests[name].label.to_numpy() for name in tests}
 # What can be known: a hot tetragonal crystal at the border of a cubic class may be called the cubic one.
 known = {name: right[name] | (of_class(probabilities[name]) == crystals.known_labels(tests[name])) for name in tests}
@@ -528,7 +528,7 @@ pair = damage.damaged(clouds.pristine(pair), displacement=0.1)
 pair_spectra = spectra_of({"border": pair})["border"]
 specialist = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
 flat, is_fcc = np.log1p(pair_spectra).reshape(len(pair), -1), (pair.prototype == "fcc").to_numpy()
-p = networks.predict(model, pair_spectra)
+p = inference.predict(model, pair_spectra)
 judges = {
     "network": np.log(p[:, CLASSES.index("fcc")] / p[:, CLASSES.index("bct_139")]),
     "specialist": cross_val_predict(specialist, flat, is_fcc, cv=5, method="decision_function"),
@@ -569,7 +569,7 @@ sets = {
     "calibration": mild_clouds(calibration_per_class, seed + 4),
     "check": mild_clouds(calibration_per_class // 2, seed + 5),
 }
-calibration, check = (networks.predict(model, stack) for stack in spectra_of(sets).values())
+calibration, check = (inference.predict(model, stack) for stack in spectra_of(sets).values())
 thresholds = classify.refusal_thresholds(calibration, sets["calibration"].label.to_numpy(), error_rate)
 refused = classify.is_refused(check, thresholds)
 networks.save(model, run.path("any_orientation.keras"))
@@ -608,7 +608,7 @@ per_kind = max(10, calibration_per_class // 3)
 kinds_of_none = ["quasi_random", *counterexamples.OTHER_PROTOTYPES]
 strangers = counterexamples.make_counterexamples(dict.fromkeys(kinds_of_none, per_kind), seed + 6)
 strangers = strangers.assign(shape=np.resize(clouds.SHAPES[:3], len(strangers)), n_atoms=256)
-strange = networks.predict(model, spectra_of({"strangers": strangers})["strangers"])
+strange = inference.predict(model, spectra_of({"strangers": strangers})["strangers"])
 strangers["refused"] = classify.is_refused(strange, thresholds)
 refusals = strangers.groupby("prototype", sort=False).refused.mean()
 results |= {f"any.refused.{kind}": share for kind, share in refusals.items()}

@@ -50,12 +50,12 @@ from ase.data import chemical_symbols, reference_states
 from ase.io import read
 from scipy.spatial.transform import Rotation
 
-from xtalsight import classify, clouds, counterexamples, crystals, damage, dataset, dynamics, networks, store
+from xtalsight import classify, clouds, counterexamples, crystals, damage, dataset, dynamics, inference, networks, store
 from xtalsight.crystals import CLASSES, PROTOTYPES
 from xtalsight.fingerprints import length_scale
 from xtalsight.preparation import prepare
-from xtalsight.profiles import Run, root
 from xtalsight.spectra import of_places
+from xtalsight.study.profiles import Run, root
 
 # %% [markdown]
 # ## Parameters
@@ -99,7 +99,7 @@ labels = {name: table.label.to_numpy() for name, table in tables.items()}
 pd.DataFrame({name: {"clouds, shells, degrees": stack.shape} for name, stack in spectra.items()}).T
 
 # %%
-calibration = networks.predict(published, spectra["calibration"])
+calibration = inference.predict(published, spectra["calibration"])
 fcc = CLASSES.index("fcc")
 sure = np.sort(classify.confidence(calibration)[labels["calibration"] == fcc])
 k = int(error_rate * (len(sure) + 1))
@@ -110,7 +110,7 @@ print(f"fcc: n = {len(sure)}, k = {k}, refused below {sure[k - 1]:.4f}; notebook
 # nothing, and the rest of this notebook is about them. Why a threshold for each class? **Predict:** with one for all, who pays?
 
 # %%
-check = networks.predict(published, spectra["check"])
+check = inference.predict(published, spectra["check"])
 check_refused = classify.is_refused(check, thresholds)
 one_for_all = classify.confidence(check) < classify.refusal_threshold(classify.confidence(calibration), error_rate)
 price = pd.DataFrame({"a threshold each": check_refused, "one for all": one_for_all})
@@ -135,9 +135,9 @@ def trained(chosen, others, **outputs):
     y = np.concatenate([labels["train"][chosen], labels["others"][others]])
     network, _ = networks.train(
         networks.spectrum_network(seed, **outputs), x, y, epochs=epochs, batch_size=64, learning_rate=3e-3,
-        seed=seed, folder=run.path("trainings"), cosine_decay=True,
+        seed=seed, folder=run.path("trainings"),
     )  # fmt: skip
-    calibrated = networks.predict(network, spectra["calibration"])
+    calibrated = inference.predict(network, spectra["calibration"])
     return network, classify.refusal_thresholds(calibrated, labels["calibration"], error_rate)
 
 
@@ -562,7 +562,7 @@ run.save_results(results | {"hot.strain.md_most": most, "hot.border": border})
 alien = [structure for seen in seen_of.values() for structure in seen]
 bought = {}
 for name, network in {'with "none"': published, "control": control}.items():
-    tuned, honest = (networks.predict(network, spectra[of]) for of in ("calibration", "check"))
+    tuned, honest = (inference.predict(network, spectra[of]) for of in ("calibration", "check"))
     for rate in (error_rate, 0.1, 0.2, 0.3):
         limits = classify.refusal_thresholds(tuned, labels["calibration"], rate)
         shares = classify.is_refused(honest, limits).mean(), classify.judge(network, limits, alien)[2].mean()

@@ -57,11 +57,11 @@ from xtalsight import (
     crystals,
     damage,
     dataset,
+    inference,
     learning,
     networks,
     plots,
     prototypes,
-    report,
     rivals,
     store,
 )
@@ -70,8 +70,9 @@ from xtalsight.counterexamples import build_counterexample, make_counterexamples
 from xtalsight.crystals import CLASSES
 from xtalsight.fingerprints import length_scale
 from xtalsight.learning import TESTS
-from xtalsight.profiles import Run, root
 from xtalsight.spectra import of_places, spectrum
+from xtalsight.study import report
+from xtalsight.study.profiles import Run, root
 
 # %% [markdown]
 # ## Parameters
@@ -310,7 +311,7 @@ print(f"{len(learn) + len(strange):,} clouds to learn from, {len(tests)} tests o
 spectra = np.concatenate([stacks["learn"][0], stacks["strangers"][0]])
 learn, strange = stacks["learn"][1], stacks["strangers"][1]  # those that have spectra
 labels = np.concatenate([learn.label, strange.label])
-fit = {"batch_size": 256, "learning_rate": 3e-3, "seed": seed, "folder": run.path("trainings"), "cosine_decay": True}
+fit = {"batch_size": 256, "learning_rate": 3e-3, "seed": seed, "folder": run.path("trainings")}
 untrained = partial(
     networks.spectrum_network, seed, len(names) + 1, networks.SPECTRUM_SHAPE, learning.UNITS, "prototypes"
 )
@@ -326,7 +327,7 @@ networks.layer_table(model)
 
 # %%
 spectra_of_perfect, perfect = stacks["confusion"]
-groups = learning.groups_of(networks.predict(model, spectra_of_perfect), perfect.label.to_numpy(), len(names), same)
+groups = learning.groups_of(inference.predict(model, spectra_of_perfect), perfect.label.to_numpy(), len(names), same)
 card = {"groups": learning.describe_groups(library, groups), "group_of_output": groups.tolist()}
 results["many.groups"], results["many.confused"] = groups.max() + 1, learning.CONFUSED
 joined = pd.Series(
@@ -345,7 +346,7 @@ joined.to_frame().style.hide(axis="index")
 # %%
 def answers_of(network, spectra, possible=True):
     """Most probable group of each, among those that are possible, and its probability."""
-    probabilities = classify.by_group(networks.predict(network, spectra), groups)[:, :-1] * possible
+    probabilities = classify.by_group(inference.predict(network, spectra), groups)[:, :-1] * possible
     return probabilities.argmax(axis=1), probabilities.max(axis=1)
 
 
@@ -591,7 +592,11 @@ results["many.real.structures"], results["many.real.types"] = len(compounds), le
 pd.DataFrame(rows).fillna("").rename_axis("not named rightly, or refused").reset_index().style.hide(axis="index")
 
 # %%
-KINDS_OF_TEST = {"file": "file", "perfect": "ball of 256", "vacancies_25_displaced_5": "ball, 25 % vacancies, displaced by 5 %"}
+KINDS_OF_TEST = {
+    "file": "file",
+    "perfect": "ball of 256",
+    "vacancies_25_displaced_5": "ball, 25 % vacancies, displaced by 5 %",
+}
 WHAT = {"right_given": "right and given", "refused": "refused", "wrong": "wrong and accepted"}
 table = {KINDS_OF_TEST[t]: {what: results[f"many.real.{t}.{key}"] for key, what in WHAT.items()} for t in KINDS_OF_TEST}
 table = pd.DataFrame(table).T.reset_index(names=f"{len(compounds)} compounds")
@@ -686,7 +691,7 @@ seven = networks.load(run.path("any_orientation.keras"))
 for test in ("perfect", "vacancies_25", "vacancies_50", "displacements_10", "waves_7"):
     labels_of_test = store.load_table(run.path(f"any/{test}.csv")).label.to_numpy()
     stack = dataset.read_fingerprints(run.path(f"any/{test}.zarr"))
-    by_seven = networks.predict(seven, of_places(stack))[:, : len(CLASSES)].argmax(axis=1)
+    by_seven = inference.predict(seven, of_places(stack))[:, : len(CLASSES)].argmax(axis=1)
     by_many = of_class[answers_of(model, stack)[0]]
     rows[test] = {"seven": np.mean(by_seven == labels_of_test), "hundreds": np.mean(by_many == labels_of_test)}
 results |= {f"many.seven.{test}.{key}": value for test, row in rows.items() for key, value in row.items()}

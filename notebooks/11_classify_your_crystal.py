@@ -48,13 +48,13 @@ import pandas as pd
 from ase.build import bulk, molecule
 from ase.collections import dcdft
 
-from xtalsight import classify, crystals, damage, networks, plots
+from xtalsight import classify, crystals, damage, inference, networks, plots
 from xtalsight.crystals import CLASS_OF_SPACE_GROUP, CLASSES
 from xtalsight.fingerprints import fingerprint, length_scale, reflections
 from xtalsight.preparation import prepare
-from xtalsight.profiles import Run
 from xtalsight.response_maps import attentive_response_maps, visible
 from xtalsight.spectra import spectrum
+from xtalsight.study.profiles import Run
 
 # %% [markdown]
 # ## Parameters
@@ -162,8 +162,8 @@ def answers_of(answer, cluster):
     picture = fingerprint(cluster, classify.GEOMETRY)
     return {
         "spectra": [*answer["probabilities"].values()],
-        "compact": networks.predict(compact, picture[None], mirrored=True)[0],
-        "of the paper": networks.predict(table_1, fingerprint(cluster)[None])[0],
+        "compact": inference.predict(compact, picture[None], mirrored=True)[0],
+        "of the paper": inference.predict(table_1, fingerprint(cluster)[None])[0],
     }
 
 

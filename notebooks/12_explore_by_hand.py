@@ -44,7 +44,7 @@ import pandas as pd
 from xtalsight import classify, explore
 from xtalsight.crystals import CLASSES
 from xtalsight.explore import Settings
-from xtalsight.profiles import Run
+from xtalsight.study.profiles import Run
 
 # %% [markdown]
 # ## Parameters

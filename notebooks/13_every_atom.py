@@ -54,7 +54,7 @@ from xtalsight import clouds, crystals, damage, dynamics, plots, rivals, store
 from xtalsight.crystals import CLASSES
 from xtalsight.fingerprints import length_scale
 from xtalsight.grains import CARRIED, annotate, length_scales, map_structure
-from xtalsight.profiles import Run, root
+from xtalsight.study.profiles import Run, root
 from xtalsight.view import view_map
 from xtalsight.waves import carried_by, find_waves
 

@@ -30,8 +30,9 @@ if "COLAB_RELEASE_TAG" in os.environ and not os.path.exists("profiles.yaml"):
 import pandas as pd
 from IPython.display import Image, display
 
-from xtalsight import pairing, report, store
-from xtalsight.profiles import Run, root
+from xtalsight import store
+from xtalsight.study import pairing, report
+from xtalsight.study.profiles import Run, root
 
 # %% [markdown]
 # ## Parameters

@@ -9,8 +9,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from xtalsight import book
-from xtalsight.profiles import root
+from xtalsight.study import book
+from xtalsight.study.profiles import root
 
 # The theme and the reader of Markdown, not this study, use what Sphinx will do away with.
 pytestmark = pytest.mark.filterwarnings("ignore:.*Check CHANGES for Sphinx API")

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from xtalsight.profiles import root
+from xtalsight.study.profiles import root
 
 NAMES = [path.stem for path in sorted((root() / "notebooks").glob("[0-9]*.ipynb"))]
 EXPLORE = "12_explore_by_hand"  # has a test of its own

@@ -7,7 +7,7 @@ from functools import cache
 import pytest
 
 from xtalsight.classify import classify, load_prototypes, read_structures
-from xtalsight.profiles import root
+from xtalsight.study.profiles import root
 
 CASES = root() / "tests" / "cases"
 ROWS = list(csv.DictReader((CASES / "cases.csv").read_text().splitlines()))

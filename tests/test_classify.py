@@ -16,7 +16,7 @@ from ase.spacegroup import crystal
 from conftest import CIF_OF_SITES
 from scipy.spatial.transform import Rotation
 
-from xtalsight import counterexamples
+from xtalsight import counterexamples, inference, networks
 from xtalsight.classify import (
     TOLERANCES,
     WEIGHTS,
@@ -42,9 +42,9 @@ from xtalsight.clouds import SHAPES, build_cloud, cut_cloud
 from xtalsight.crystals import CLASSES, PROTOTYPES, make_recipes, rotate
 from xtalsight.damage import independent_displacements, random_strain, remove_atoms, strained
 from xtalsight.preparation import BALL, SMALLEST, prepare
-from xtalsight.profiles import root
-from xtalsight.report import publish_prototypes, publish_weights
 from xtalsight.store import load_json, save_json
+from xtalsight.study.profiles import root
+from xtalsight.study.report import publish_prototypes, publish_weights
 
 SEED = 1912
 DISORDERED = CIF_OF_SITES + "Cu1 Cu 0 0 0 0.5\nAu1 Au 0 0 0 0.5\n"
@@ -491,15 +491,26 @@ def test_a_surface_of_one_kind_leaves_composition_possible(network_says):
     assert classify(layers.repeat((6, 6, 1)))["prototype"]["name"] == "B2"
 
 
-def test_a_network_of_an_earlier_version_is_to_be_learned_again(tmp_path):
-    for file, name in zip(prototype_files(), ("network.keras", "card.json"), strict=True):
+@pytest.fixture
+def network_folder(tmp_path):
+    """The network that travels with the package, as `learn` writes one."""
+    for file, name in zip(prototype_files(), ("network.onnx", "card.json"), strict=True):
         shutil.copy(file, tmp_path / name)
-    card = load_json(tmp_path / "card.json")
-    for group in card["groups"]:
-        del group["shares"]
-    save_json(tmp_path / "card.json", card)
+    return tmp_path
+
+
+def test_a_network_of_an_earlier_version_is_to_be_learned_again(network_folder):
+    (network_folder / "network.onnx").rename(network_folder / "network.keras")
     with pytest.raises(ValueError, match="learn it again"):
-        load_prototypes(tmp_path)
+        load_prototypes(network_folder)
+
+
+def test_a_changed_byte_in_a_network_is_noticed(network_folder):
+    content = bytearray((network_folder / "network.onnx").read_bytes())
+    content[len(content) // 2] ^= 1
+    (network_folder / "network.onnx").write_bytes(content)
+    with pytest.raises(ValueError, match=r"network\.onnx is damaged"):
+        load_prototypes(network_folder)
 
 
 def test_composition_rules_out_what_the_network_takes_for_another(network_says):
@@ -1005,15 +1016,14 @@ def test_weights_are_small_and_have_a_card():
     with_none = [*CLASSES, "none"]
     for name, classes in (("compact", with_none), ("any_orientation", with_none), ("table_1", [*CLASSES])):
         network, card = load_network(name)
-        assert network.output_shape == (None, len(classes))
+        assert network.get_outputs()[0].shape == ["n", len(classes)]
         assert card["classes"] == classes
-        assert card["parameters"] == network.count_params()
     assert load_json(WEIGHTS / "model_card.json")["commit"]
 
 
 def test_the_network_for_prototypes_has_an_answer_for_each_group_of_its_card():
     network, card = load_prototypes()
-    assert network.output_shape == (None, len(card["group_of_output"]) + 1), "and one for none of them"
+    assert network.get_outputs()[0].shape == ["n", len(card["group_of_output"]) + 1], "and one for none of them"
     assert set(card["group_of_output"]) == set(range(len(card["groups"])))
     assert sum(len(group["members"]) for group in card["groups"]) == 288
     assert len({group["name"] for group in card["groups"]}) == len(card["groups"])
@@ -1033,9 +1043,13 @@ def test_card_and_manifest_belong_to_the_weights_and_to_the_committed_results():
 
 
 def test_weights_are_published_with_the_numbers_of_their_run(tmp_path):
-    for name in ("robust", "any_orientation", "table_1"):
-        (tmp_path / "artefacts").mkdir(exist_ok=True)
-        (tmp_path / "artefacts" / f"{name}.keras").write_bytes(name.encode())
+    trained = {
+        "robust": networks.compact_network(1, 8),
+        "any_orientation": networks.spectrum_network(2),
+        "table_1": networks.compact_network(3),
+    }
+    for name, model in trained.items():
+        networks.save(model, tmp_path / "artefacts" / f"{name}.keras")
     for name, threshold in (("robust", 0.9), ("any_orientation", 0.8)):
         verdict = {"thresholds": [threshold] * 7, "error_rate": 0.01, "unseen": ["H"]}
         save_json(tmp_path / "artefacts" / f"{name}.json", verdict)
@@ -1046,7 +1060,7 @@ def test_weights_are_published_with_the_numbers_of_their_run(tmp_path):
     results |= {"robust.refused.crystals": 0.02}
     results |= {"cnn.table_1.random.held_out.pristine.accuracy": 1.0}
     (tmp_path / "artefacts" / "prototypes").mkdir()
-    (tmp_path / "artefacts" / "prototypes" / "network.keras").write_bytes(b"many")
+    (tmp_path / "artefacts" / "prototypes" / "network.onnx").write_bytes(b"many")
     save_json(tmp_path / "artefacts" / "prototypes" / "card.json", {"threshold": 0.7})
     publish_weights(tmp_path, tmp_path / "weights", results)
     publish_prototypes(tmp_path, tmp_path / "weights")
@@ -1057,13 +1071,12 @@ def test_weights_are_published_with_the_numbers_of_their_run(tmp_path):
     assert card["table_1"]["accuracy"] == {"held_out.pristine": 1.0}
     assert [card[name]["thresholds"] for name in ("compact", "any_orientation")] == [[0.9] * 7, [0.8] * 7]
     assert [card[name]["parameters"] for name in ("compact", "any_orientation", "table_1")] == [20, 50, 30]
-    published = {file.stem: file.read_bytes() for file in (tmp_path / "weights").glob("*.keras")}
-    assert published == {
-        "compact": b"robust",
-        "any_orientation": b"any_orientation",
-        "table_1": b"table_1",
-        "prototypes": b"many",
-    }
+    assert (tmp_path / "weights" / "prototypes.onnx").read_bytes() == b"many"
+    for name, source in (("compact", "robust"), ("any_orientation", "any_orientation"), ("table_1", "table_1")):
+        network = inference.load(tmp_path / "weights" / f"{name}.onnx", card[name]["sha256"])
+        images = np.random.default_rng(SEED).random((3, *trained[source].input_shape[1:]), np.float32)
+        expected = inference.predict(trained[source], images)
+        np.testing.assert_allclose(inference.predict(network, images), expected, atol=1e-5)
 
 
 def test_many_structures_get_the_answers_that_each_gets_alone():

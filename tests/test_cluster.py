@@ -22,7 +22,6 @@ import dask
 
 from xtalsight import __main__ as command
 from xtalsight import dataset, grains
-from xtalsight.bench import hot_balls, polycrystal
 from xtalsight.classify import classify_many
 from xtalsight.crystals import make_recipes
 from xtalsight.dataset import in_parallel, read_fingerprints, write_fingerprints
@@ -30,6 +29,7 @@ from xtalsight.fingerprints import DiffractionGeometry
 from xtalsight.grains import map_structure
 from xtalsight.parallel import in_order
 from xtalsight.reading import read_structures
+from xtalsight.study.bench import hot_balls, polycrystal
 from xtalsight.trajectories import map_trajectory
 from xtalsight.writing import write_frames
 

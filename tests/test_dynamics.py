@@ -7,7 +7,7 @@ from scipy.spatial import cKDTree
 from xtalsight.counterexamples import build_counterexample
 from xtalsight.dynamics import FRACTIONS, METALS, SNAPSHOTS, cold_crystal, disordered, heat_bath, heated, inner_balls
 from xtalsight.fingerprints import length_scale
-from xtalsight.profiles import root
+from xtalsight.study.profiles import root
 
 SEED = 1912
 STEPS = 24

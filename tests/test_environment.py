@@ -8,7 +8,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from xtalsight.profiles import root
+from xtalsight.study.profiles import root
 
 PROJECT = tomllib.loads((root() / "pyproject.toml").read_text())["project"]
 LOCK = (root() / "requirements.txt").read_text() + (root() / "requirements-rivals.txt").read_text()

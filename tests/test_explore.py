@@ -12,7 +12,7 @@ from xtalsight.classify import GEOMETRY, classify, load_network
 from xtalsight.crystals import CLASSES
 from xtalsight.explore import AXIAL_RATIOS, MOST, SIZES, Settings, crystal, look, random_settings
 from xtalsight.fingerprints import fingerprint
-from xtalsight.networks import predict
+from xtalsight.inference import predict
 
 DAMAGED = Settings("bct_139", "In", vacancies=30, displacement=5, turn=10, n_atoms=64)
 

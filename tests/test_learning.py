@@ -212,7 +212,7 @@ def learned(crystals, tmp_path_factory):
 
 def test_it_leaves_network_card_and_picture_and_no_work(learned):
     folder, card, _ = learned
-    assert sorted(file.name for file in folder.iterdir()) == ["card.json", "mistakes.png", "network.keras"]
+    assert sorted(file.name for file in folder.iterdir()) == ["card.json", "mistakes.png", "network.onnx"]
     assert (folder / "mistakes.png").read_bytes().startswith(b"\x89PNG")
     assert load_json(folder / "card.json") == card
     assert (card["seed"], card["error_rate"]) == (0, 0.01)
@@ -233,8 +233,8 @@ def test_the_network_has_an_answer_for_each_group_and_one_for_none(learned):
     folder, card, _ = learned
     network, again = load_prototypes(folder)
     assert again == card
-    assert network.input_shape[1:] == networks.SPECTRUM_SHAPE
-    assert network.output_shape == (None, len(card["group_of_output"]) + 1)
+    assert network.get_inputs()[0].shape == ["n", *networks.SPECTRUM_SHAPE]
+    assert network.get_outputs()[0].shape == ["n", len(card["group_of_output"]) + 1]
     answers = predict_groups(network, card, np.ones((2, *networks.SPECTRUM_SHAPE), np.float32))
     assert answers.shape == (2, len(card["groups"]) + 1)
     np.testing.assert_allclose(answers.sum(axis=1), 1, rtol=1e-5)
@@ -318,9 +318,7 @@ def test_interrupted_it_goes_on_and_ends_the_same(crystals, learned, tmp_path, m
     keras.utils.clear_session()
     assert learn(prototypes, folder, MINUTES, seed=0, n_jobs=1) == card
     assert len(epochs) == 26 and not (folder / learning.WORK).exists()
-    one, other = (networks.load(path / "network.keras").get_weights() for path in (folder, finished))
-    for weights, again in zip(one, other, strict=True):
-        np.testing.assert_array_equal(weights, again)
+    assert (folder / "network.onnx").read_bytes() == (finished / "network.onnx").read_bytes()
 
 
 def test_in_the_same_session_too_a_training_is_found_again(tmp_path):

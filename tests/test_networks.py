@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
-from xtalsight import networks
+from xtalsight import inference, networks
 from xtalsight.networks import (
     PLACES_SHAPE,
     SPECTRUM_SHAPE,
@@ -92,8 +92,8 @@ def test_spectrum_network_takes_spectra_and_names_the_classes_and_none():
 def test_spectrum_network_takes_what_the_spectra_of_an_atom_cloud_are():
     spectra = spectrum(bulk("NaCl", "rocksalt", a=5.6).repeat(4))[None]
     of_seven, of_both = spectrum_network(), spectrum_network(shape=SPECTRUM_SHAPE)
-    assert networks.predict(of_seven, of_places(spectra)).shape == (1, 8)
-    assert networks.predict(of_both, spectra).shape == (1, 8)
+    assert inference.predict(of_seven, of_places(spectra)).shape == (1, 8)
+    assert inference.predict(of_both, spectra).shape == (1, 8)
 
 
 def test_spectrum_network_of_places_and_kinds_has_the_layers_and_the_name_asked_for():
@@ -109,7 +109,7 @@ def test_spectrum_network_fits_with_the_others_into_the_package():
 
 def test_probabilities_of_a_spectrum_sum_to_1_however_bright_it_is(spectra):
     for factor in (0, 1, 1e4):
-        probabilities = networks.predict(spectrum_network(), (factor * spectra).astype(np.float32))
+        probabilities = inference.predict(spectrum_network(), (factor * spectra).astype(np.float32))
         np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
         assert (probabilities >= 0).all()
 
@@ -133,12 +133,12 @@ def test_operations_counted_by_hand():
 def test_training_learns_what_is_plain_to_see(images, tmp_path):
     model, history = trained(compact_network(), images, tmp_path, epochs=25)
     assert history.epoch.tolist() == list(range(1, 26))
-    assert (networks.predict(model, images).argmax(axis=1) == LABELS).mean() == 1
+    assert (inference.predict(model, images).argmax(axis=1) == LABELS).mean() == 1
 
 
 def test_training_on_spectra_learns_what_is_plain_to_see(spectra, tmp_path):
     model, _ = trained(spectrum_network(), spectra, tmp_path, epochs=25)
-    assert (networks.predict(model, spectra).argmax(axis=1) == LABELS).mean() == 1
+    assert (inference.predict(model, spectra).argmax(axis=1) == LABELS).mean() == 1
 
 
 def test_training_on_places_and_kinds_learns_what_the_kinds_alone_tell(tmp_path):
@@ -146,7 +146,7 @@ def test_training_on_places_and_kinds_learns_what_the_kinds_alone_tell(tmp_path)
     for (_, kinds), label in zip(spectra, LABELS, strict=True):
         kinds[:, label : label + 3] += 3
     model, _ = trained(spectrum_network(shape=SPECTRUM_SHAPE), spectra, tmp_path, epochs=25)
-    assert (networks.predict(model, spectra).argmax(axis=1) == LABELS).mean() == 1
+    assert (inference.predict(model, spectra).argmax(axis=1) == LABELS).mean() == 1
 
 
 def test_training_on_spectra_twice_gives_the_same_network(spectra, tmp_path):
@@ -160,12 +160,11 @@ def test_training_on_spectra_twice_gives_the_same_network(spectra, tmp_path):
     "network, data, options",
     [
         (compact_network, "images", {}),
-        (compact_network, "images", {"cosine_decay": True}),
         (compact_network, "images", {"mirrored": True}),
         (table_1_network, "images", {}),
-        (spectrum_network, "spectra", {"cosine_decay": True}),
+        (spectrum_network, "spectra", {}),
     ],
-    ids=["compact", "decay", "mirrored", "with dropout", "spectra"],
+    ids=["compact", "mirrored", "with dropout", "spectra"],
 )
 def test_training_interrupted_in_its_second_epoch_ends_as_if_it_had_not(
     network, data, options, request, tmp_path, monkeypatch
@@ -220,8 +219,8 @@ def test_validation_is_not_trained_on(images, tmp_path):
     assert {"wrong_loss", "wrong_accuracy"} <= set(history)
 
 
-def test_cosine_decay_ends_at_rest(images, tmp_path):
-    model, _ = trained(compact_network(), images, tmp_path, cosine_decay=True)
+def test_training_ends_at_rest(images, tmp_path):
+    model, _ = trained(compact_network(), images, tmp_path)
     assert float(model.optimizer.learning_rate) == pytest.approx(0, abs=1e-9)
 
 
@@ -254,24 +253,24 @@ def test_saved_network_answers_the_same(images, tmp_path):
     networks.save(model, tmp_path / "network.keras")
     assert (tmp_path / "network.keras").stat().st_size < 1.5 * 4 * model.count_params(), "no state of the optimizer"
     again = networks.load(tmp_path / "network.keras")
-    np.testing.assert_array_equal(networks.predict(again, images), networks.predict(model, images))
+    np.testing.assert_array_equal(inference.predict(again, images), inference.predict(model, images))
 
 
 def test_saved_network_of_spectra_answers_the_same(spectra, tmp_path):
     model = spectrum_network(seed=3)
     networks.save(model, tmp_path / "network.keras")
     again = networks.load(tmp_path / "network.keras")
-    np.testing.assert_array_equal(networks.predict(again, spectra), networks.predict(model, spectra))
+    np.testing.assert_array_equal(inference.predict(again, spectra), inference.predict(model, spectra))
 
 
 def test_more_spectra_than_a_batch_are_answered_one_by_one(spectra):
     model = spectrum_network()
     many = np.concatenate([spectra] * 10)
-    np.testing.assert_allclose(networks.predict(model, many)[-28:], networks.predict(model, spectra), atol=1e-6)
+    np.testing.assert_allclose(inference.predict(model, many)[-28:], inference.predict(model, spectra), atol=1e-6)
 
 
 def test_mirror_images_are_four_and_mirror_each_other(images):
-    copies = networks.mirror_images(images)
+    copies = inference.mirror_images(images)
     assert copies.shape == (4, *images.shape)
     assert np.array_equal(copies[1][:, :, ::-1], images)
     assert np.array_equal(copies[3], copies[1][:, ::-1])
@@ -279,7 +278,7 @@ def test_mirror_images_are_four_and_mirror_each_other(images):
 
 def test_mirrored_prediction_is_the_same_for_all_mirror_images(images):
     model = networks.compact_network(0)
-    predictions = [networks.predict(model, copies, mirrored=True) for copies in networks.mirror_images(images[:5])]
+    predictions = [inference.predict(model, copies, mirrored=True) for copies in inference.mirror_images(images[:5])]
     np.testing.assert_allclose(predictions[1:], [predictions[0]] * 3, atol=1e-6)
 
 
@@ -287,7 +286,7 @@ def test_compact_network_of_more_classes_and_of_the_square_root(images):
     plain, root = (networks.compact_network(0, n_classes=8, square_root=r) for r in (False, True))
     assert plain.output_shape == (None, 8)
     np.testing.assert_allclose(
-        networks.predict(plain, np.sqrt(images[:3])), networks.predict(root, images[:3]), atol=1e-6
+        inference.predict(plain, np.sqrt(images[:3])), inference.predict(root, images[:3]), atol=1e-6
     )
 
 
@@ -302,5 +301,5 @@ def test_mirrored_training_knows_every_mirror_image(tmp_path):
     images = np.full((28, 64, 64, 3), 0.1, np.float32)
     images[:, 8:24, 8:24] = ((LABELS + 1)[:, None] >> np.arange(3) & 1)[:, None, None]
     model, _ = trained(compact_network(0), images, tmp_path, mirrored=True, epochs=24, batch_size=14)
-    answers = [networks.predict(model, copies).argmax(axis=1) for copies in networks.mirror_images(images)]
+    answers = [inference.predict(model, copies).argmax(axis=1) for copies in inference.mirror_images(images)]
     assert np.mean(np.array(answers) == LABELS) > 0.9

@@ -12,10 +12,10 @@ import pytest
 import yaml
 from jupytext.config import load_jupytext_configuration_file
 
-from xtalsight.pairing import paired, repository
-from xtalsight.profiles import PROFILES, root
-from xtalsight.report import fill_numbers
 from xtalsight.store import load_json
+from xtalsight.study.pairing import paired, repository
+from xtalsight.study.profiles import PROFILES, root
+from xtalsight.study.report import fill_numbers
 
 SCRIPTS = sorted((root() / "notebooks").glob("[0-9]*.py"))
 NAMES = [script.stem for script in SCRIPTS]

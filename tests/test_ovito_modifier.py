@@ -11,7 +11,7 @@ from ase.io import write
 
 from xtalsight import plots, rivals
 from xtalsight.crystals import CLASSES
-from xtalsight.profiles import root
+from xtalsight.study.profiles import root
 
 if not rivals.HAS_OVITO:
     pytest.skip("OVITO is not installed", allow_module_level=True)

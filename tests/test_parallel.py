@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from xtalsight import grains
-from xtalsight.bench import polycrystal
 from xtalsight.parallel import in_order
+from xtalsight.study.bench import polycrystal
 
 
 def half(x):

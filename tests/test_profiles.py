@@ -3,9 +3,9 @@ import sys
 
 import pytest
 
-from xtalsight import profiles
-from xtalsight.profiles import Run
 from xtalsight.store import save_json
+from xtalsight.study import profiles
+from xtalsight.study.profiles import Run
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def asked(tmp_path, monkeypatch):
 def test_an_earlier_notebook_that_was_not_run_is_run(asked, tmp_path, capsys):
     Run("02_later", "smoke").needs("01_earlier")
     script = str(tmp_path / "notebooks" / "01_earlier.py")
-    assert asked == [[sys.executable, "-m", "xtalsight.run", script, "--profile", "smoke"]]
+    assert asked == [[sys.executable, "-m", "xtalsight.study.run", script, "--profile", "smoke"]]
     assert "01_earlier" in capsys.readouterr().out
 
 

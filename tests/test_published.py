@@ -11,13 +11,21 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-from xtalsight import published
 from xtalsight.crystals import build_crystal, make_recipes
-from xtalsight.dataset import split, write_fingerprints
+from xtalsight.dataset import split
 from xtalsight.fingerprints import fingerprint
-from xtalsight.profiles import Run
-from xtalsight.published import channel_order, copies, fetch, load, load_data, read, read_array, repair_layout, scramble
-from xtalsight.store import load_json, save_table
+from xtalsight.store import load_json
+from xtalsight.study import published
+from xtalsight.study.published import (
+    channel_order,
+    copies,
+    fetch,
+    load,
+    read,
+    read_array,
+    repair_layout,
+    scramble,
+)
 
 NAMES = [f"{kind}_{part}.pkl" for kind in ("pristine", "vacancies") for part in "xy"]
 
@@ -363,25 +371,18 @@ def test_sets_whose_rows_do_not_belong_together(sets, tmp_path):
     assert images["vacancies"] is images["pristine"]
 
 
-def test_the_parameter_of_a_notebook_chooses(sets, monkeypatch, tmp_path):
+def test_without_a_folder_that_of_the_study_is_read(sets, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)  # not inside the study
-    run = Run("04_cnn_training", "smoke")
     with pytest.raises(FileNotFoundError, match="make published-data"):
-        load_data("published", run)
-    with pytest.raises(ValueError, match="dataset='publisht'"):
-        load_data("publisht", run)
-    recipes = {"pristine": make_recipes({"fcc": 3}, 7), "vacancies": make_recipes({"fcc": 3}, 7, 0.25)}
-    save_table(run.path("recipes_pristine.csv"), recipes["pristine"])
-    write_fingerprints({run.path(f"fingerprints_{kind}.zarr"): table for kind, table in recipes.items()}, n_jobs=1)
+        load()
     folder = published.default_folder()
     folder.mkdir(parents=True)
     pickled(folder / "pristine_x.pkl", scramble(sets[0]))
     pickled(folder / "pristine_y.pkl", sets[2])
-    for dataset, number in (("generated", 3), ("published", 8)):
-        recipes, images, _ = load_data(dataset, run)
-        assert {"id", "label", "prototype", "element", "c_over_a"} <= set(recipes)
-        assert {kind: len(stack) for kind, stack in images.items()} == {"pristine": number, "vacancies": number}
-        assert len(recipes) == number
+    recipes, images, _ = load()
+    assert {"id", "label", "prototype", "element", "c_over_a"} <= set(recipes)
+    assert {kind: len(stack) for kind, stack in images.items()} == {"pristine": 8, "vacancies": 8}
+    assert len(recipes) == 8
 
 
 def test_default_folder_is_not_in_the_repository():

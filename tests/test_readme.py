@@ -7,7 +7,7 @@ import jupytext
 import pytest
 import yaml
 
-from xtalsight.profiles import root
+from xtalsight.study.profiles import root
 
 SCRIPTS = sorted((root() / "notebooks").glob("[0-9]*.py"))
 TEXTS = [root() / "README.md", root() / "notebooks" / "walkthrough.md", *SCRIPTS]

@@ -3,9 +3,9 @@ import re
 
 import pytest
 
-from xtalsight.profiles import root
-from xtalsight.report import collect_results, fill_numbers, publish
 from xtalsight.store import load_json, save_json
+from xtalsight.study.profiles import root
+from xtalsight.study.report import collect_results, fill_numbers, publish
 
 FIGURES = root() / "figures"
 

@@ -7,9 +7,9 @@ import nbformat
 import papermill
 import pytest
 
-from xtalsight.profiles import parameters
-from xtalsight.run import execute
 from xtalsight.store import load_json
+from xtalsight.study.profiles import parameters
+from xtalsight.study.run import execute
 
 SCRIPT = """# ---
 # jupyter:
@@ -68,7 +68,7 @@ def test_of_a_progress_bar_the_last_state_is_kept(study):
 def test_a_failing_notebook_fails_and_leaves_itself_to_look_at(study):
     path = script(study, 0)
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1] / "lib")}
-    command = [sys.executable, "-m", "xtalsight.run", path, "--profile", "smoke"]
+    command = [sys.executable, "-m", "xtalsight.study.run", path, "--profile", "smoke"]
     finished = subprocess.run(command, capture_output=True, text=True, check=False, cwd=study, env=environment)
     assert finished.returncode != 0
     assert "ZeroDivisionError" in finished.stderr

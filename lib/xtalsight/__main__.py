@@ -14,8 +14,6 @@ from itertools import islice
 from pathlib import Path
 from threading import Thread
 
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # else TensorFlow prints about it; a few balls need no such speed
-
 import joblib
 from ase.spacegroup import Spacegroup
 from tqdm import tqdm
@@ -253,9 +251,18 @@ def _map_trajectory(file, target, radius, network, every, overwrite, jobs):
 
 def learn_folder(folder, name: str | None, minutes: float, seed: int) -> int:
     """Make a network for the crystals in a folder; return 1 if that failed, else 0."""
-    from xtalsight.learning import learn  # not above: TensorFlow takes seconds
-    from xtalsight.networks import make_reproducible
-    from xtalsight.prototypes import read_prototypes
+    os.environ.setdefault(
+        "TF_ENABLE_ONEDNN_OPTS", "0"
+    )  # else TensorFlow prints about it; dense layers need no such speed
+    try:
+        from xtalsight.learning import learn  # not above: TensorFlow takes seconds
+        from xtalsight.networks import make_reproducible
+        from xtalsight.prototypes import read_prototypes
+    except ImportError as error:
+        print(
+            f'error: learn needs {error.name}, which is not installed (pip install "xtalsight[learn]")', file=sys.stderr
+        )
+        return 1
 
     target = Path(name or f"{Path(folder).resolve().name}-network")
     try:
@@ -277,7 +284,7 @@ def learn_folder(folder, name: str | None, minutes: float, seed: int) -> int:
     for test, accuracy in card["accuracy"].items():
         print(f"    {test.replace('_', ' ')}: {accuracy:.1%} right")
     print(f"    strangers refused: {card['strangers_refused']:.1%}")
-    print(f"    written: {target}/network.keras, card.json, mistakes.png")
+    print(f"    written: {target}/network.onnx, card.json, mistakes.png")
     print(f"    ask it: xtalsight classify --network {target} FILE…")
     return 0
 
@@ -298,7 +305,11 @@ def main():
     parser = argparse.ArgumentParser(prog="xtalsight", description="Name the crystal structure in structure files.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {version('xtalsight')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    command = commands.add_parser("classify", help="name the crystal structure in each frame of structure files")
+    command = commands.add_parser(
+        "classify",
+        help="name the crystal structure in each frame of structure files",
+        epilog="example: xtalsight classify quartz.cif POSCAR run.lammpstrj.gz --every 100",
+    )
     command.add_argument("files", nargs="+", metavar="FILE", help=_FILES)
     command.add_argument("--json", action="store_true", help="one JSON object a line, for each frame")
     command.add_argument("--network", metavar="FOLDER", help=_NETWORK)
@@ -308,7 +319,11 @@ def main():
     command.set_defaults(
         run=lambda a: classify_files(a.files, a.json, a.network, a.every, a.jobs, a.scheduler),
     )
-    command = commands.add_parser("map", help="name grain and crystal structure of every atom of a large sample")
+    command = commands.add_parser(
+        "map",
+        help="name grain and crystal structure of every atom of a large sample",
+        epilog="example: xtalsight map polycrystal.dump -o mapped.extxyz",
+    )
     command.add_argument("file", metavar="FILE", help=_FILES)
     command.add_argument(
         "-o",
@@ -330,7 +345,11 @@ def main():
     command.set_defaults(
         run=lambda a: map_file(a.file, a.output, a.radius, a.network, a.every, a.overwrite, a.jobs, a.scheduler),
     )
-    command = commands.add_parser("learn", help="make a network for the crystals in a folder of structure files")
+    command = commands.add_parser(
+        "learn",
+        help="make a network for the crystals in a folder of structure files",
+        epilog="example: xtalsight learn my_crystals --minutes 10, then: xtalsight classify --network my_crystals-network FILE",
+    )
     command.add_argument(
         "folder", metavar="FOLDER", help="each file is a crystal; so is a folder in it, of all its files"
     )

@@ -10,10 +10,11 @@ import numpy as np
 import spglib
 from ase import Atoms
 from scipy.spatial import cKDTree
-from scipy.stats import binomtest
 
+from xtalsight import inference
 from xtalsight.crystals import CLASS_OF_SPACE_GROUP, CLASSES, standard_supercell
 from xtalsight.fingerprints import DiffractionGeometry, fingerprint, length_scale
+from xtalsight.inference import predict
 from xtalsight.parallel import in_order
 from xtalsight.preparation import SMALLEST, SPACING, Prepared, prepare, thickness
 from xtalsight.reading import read_structures
@@ -140,13 +141,16 @@ def load_network(name: str = "compact"):
 
     Returns
     -------
-    network : keras.Model
+    network : onnxruntime.InferenceSession
     card : dict
-    """
-    from xtalsight import networks  # not above: TensorFlow takes seconds, and a wrong file name should not wait for it
 
+    Raises
+    ------
+    ValueError
+        The file has changed.
+    """
     card = load_json(WEIGHTS / "model_card.json")[name]
-    return networks.load(WEIGHTS / f"{name}.keras"), card
+    return inference.load(WEIGHTS / f"{name}.onnx", card["sha256"]), card
 
 
 def is_accepted(probabilities: np.ndarray, card: dict, n_atoms: int) -> bool:
@@ -183,6 +187,8 @@ def outcome(right: np.ndarray, refused: np.ndarray) -> Outcome:
 
 def share(hits: np.ndarray) -> tuple[float, float, float]:
     """Return the share of true values and its 95 % interval after Wilson; NaN of nothing."""
+    from scipy.stats import binomtest  # not above: it takes a third of a second, and an answer needs none of it
+
     if len(hits) == 0:
         return (np.nan, np.nan, np.nan)
     interval = binomtest(int(np.sum(hits)), len(hits)).proportion_ci(method="wilson")
@@ -201,7 +207,7 @@ def judge(network, thresholds: np.ndarray, spectra: list[np.ndarray]) -> tuple[n
 
     Parameters
     ----------
-    network : keras.Model
+    network : keras.Model or onnxruntime.InferenceSession
         For spectra, with or without the output "none of the seven".
     thresholds : ndarray, shape (7,)
         Of its verdict.
@@ -217,8 +223,6 @@ def judge(network, thresholds: np.ndarray, spectra: list[np.ndarray]) -> tuple[n
     refused : ndarray of bool
         Whether the answer is refused, by its threshold or because the balls are of more than one crystal.
     """
-    from xtalsight.networks import predict
-
     by_ball = predict(network, of_places(np.concatenate(spectra)))
     by_structure = np.split(by_ball, np.cumsum([len(balls) for balls in spectra])[:-1])
     probabilities = np.array([together(balls) for balls in by_structure])
@@ -283,8 +287,6 @@ def answers(looks: list[Look], network=None) -> list[dict]:
     ValueError
         There is no such network.
     """
-    from xtalsight.networks import predict  # not above: TensorFlow takes seconds
-
     if not looks:
         return []
     seven, card = load_network("any_orientation")
@@ -568,8 +570,6 @@ def _may_have_defects(n_atoms, groups):
 def predict_groups(network, card: dict, spectra: np.ndarray) -> np.ndarray:
     """Return the probabilities of the groups of a network for prototypes, the last of none of them, (n, n_groups + 1), for
     spectra (n, 2, n_shells, n_degrees)."""
-    from xtalsight.networks import predict
-
     return by_group(predict(network, spectra), np.array(card["group_of_output"]))
 
 
@@ -634,7 +634,7 @@ def load_prototypes(folder=None):
 
     Returns
     -------
-    network : keras.Model
+    network : onnxruntime.InferenceSession
         Its output has a column for each prototype and one for none of them; `predict_groups` adds up what cannot be told
         apart.
     card : dict
@@ -642,7 +642,7 @@ def load_prototypes(folder=None):
     Raises
     ------
     ValueError
-        There is none.
+        There is none, or it has changed.
     """
     network, card = prototype_files(folder)
     return _load_prototypes(network, card, card.stat().st_mtime_ns)
@@ -651,8 +651,10 @@ def load_prototypes(folder=None):
 def prototype_files(folder=None) -> tuple[Path, Path]:
     """Return where network and card of `load_prototypes` are; a ValueError if there is none."""
     if folder is None:
-        return WEIGHTS / "prototypes.keras", WEIGHTS / "prototypes.json"
-    network, card = Path(folder, "network.keras"), Path(folder, "card.json")
+        return WEIGHTS / "prototypes.onnx", WEIGHTS / "prototypes.json"
+    network, card = Path(folder, "network.onnx"), Path(folder, "card.json")
+    if card.exists() and Path(folder, "network.keras").exists():
+        raise ValueError(f"{folder} was learned by an earlier version: learn it again")
     if not (network.exists() and card.exists()):
         raise ValueError(f"{folder} is no network: name a folder that `xtalsight learn` has written")
     return network, card
@@ -660,12 +662,8 @@ def prototype_files(folder=None) -> tuple[Path, Path]:
 
 @cache
 def _load_prototypes(network, card, changed):
-    from xtalsight import networks
-
     described = load_json(card)
-    if not all("shares" in group for group in described["groups"]):
-        raise ValueError(f"{card.parent} was learned by an earlier version: learn it again")
-    return networks.load(network), described
+    return inference.load(network, described["sha256"]), described
 
 
 def _reason(n_atoms, is_thin, spectra, by_place, probabilities, card, group):
@@ -771,8 +769,6 @@ def _standard_fingerprint(prepared, tolerance):
 
 def _standard_answers(images):
     """Class and probability by the compact network for each fingerprint; None where that is None."""
-    from xtalsight.networks import predict
-
     results = [None] * len(images)
     if there := [i for i, image in enumerate(images) if image is not None]:
         network, _ = load_network("compact")

@@ -1,9 +1,9 @@
 """From recipes to arrays: fingerprints of many structures, in parallel, streamed to disk, resumable; splits."""
 
 import hashlib
-import inspect
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,12 +14,12 @@ import zarr
 from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from tqdm import tqdm
 
-from xtalsight import clouds, counterexamples, crystals, damage, fingerprints, scattering, spectra
 from xtalsight.crystals import build_crystal
 from xtalsight.fingerprints import DiffractionGeometry, fingerprint
 from xtalsight.parallel import in_order
+from xtalsight.provenance import code_of
 from xtalsight.spectra import DEGREES, SHELLS, spectrum
-from xtalsight.store import load_json, save_json
+from xtalsight.store import load_json, load_table, save_json
 
 CHUNK = 256
 """Structures in one chunk on disk, which is also the unit of parallel work and of resuming."""
@@ -27,7 +27,7 @@ CHUNK = 256
 
 def write_fingerprints(
     tables: Mapping[Path, pd.DataFrame],
-    geometry: DiffractionGeometry | None = DiffractionGeometry(),
+    geometry: DiffractionGeometry = DiffractionGeometry(),
     n_jobs: int = -1,
     build=build_crystal,
 ) -> tuple[pd.DataFrame, float]:
@@ -46,11 +46,10 @@ def write_fingerprints(
     Parameters
     ----------
     tables : mapping of path to DataFrame
-        The arrays to write, (n, n_pixels, n_pixels, 3) or (n, 2, n_shells, n_degrees) float32, and the recipes of each,
+        The arrays to write, (n, n_pixels, n_pixels, 3) float32, and the recipes of each,
         a row a structure, as from `xtalsight.crystals.make_recipes`. Tables of equal length whose rows are copies of
         the same crystals, pristine and defective say, are best given in one call: their common work is done once.
     geometry : DiffractionGeometry, optional
-        None: not fingerprints in the standard orientation, but each structure's `xtalsight.spectra.spectrum`.
     n_jobs : int
         Number of processes; -1 takes every core.
     build : callable
@@ -68,15 +67,28 @@ def write_fingerprints(
     OSError
         The disk is full, for example, or workers of a cluster write to other files.
     """
+    image = (geometry.n_pixels, geometry.n_pixels, 3)
+    return _write(tables, partial(fingerprint, geometry=geometry), image, n_jobs, build)
+
+
+def write_spectra(
+    tables: Mapping[Path, pd.DataFrame], n_jobs: int = -1, build=build_crystal
+) -> tuple[pd.DataFrame, float]:
+    """Build structures from their recipes, compute each one's `xtalsight.spectra.spectrum` and stream these to zarr arrays,
+    (n, 2, n_shells, n_degrees) float32; all else as `write_fingerprints`."""
+    return _write(tables, spectrum, (2, len(SHELLS), len(DEGREES)), n_jobs, build)
+
+
+def _write(tables, compute, shape, n_jobs, build):
     tables = {Path(path).absolute(): recipes for path, recipes in tables.items()}  # workers may be in other folders
-    arrays = {path: _open(path, recipes, geometry, build) for path, recipes in tables.items()}
+    arrays = {path: _open(path, recipes, compute, shape, build) for path, recipes in tables.items()}
     n_structures = max(map(len, tables.values()))
     missing = {
         start: [path for path, array in arrays.items() if start < array.shape[0] and not _chunk(array, start).exists()]
         for start in range(0, n_structures, CHUNK)
     }
     tasks = (
-        ([(arrays[path], tables[path].iloc[start : start + CHUNK]) for path in paths], start, geometry, build)
+        ([(arrays[path], tables[path].iloc[start : start + CHUNK]) for path in paths], start, compute, build)
         for start, paths in missing.items()
         if paths
     )
@@ -111,6 +123,40 @@ def read_fingerprints(path, rows=slice(None)) -> np.ndarray:
     if not Path(path).exists():
         raise FileNotFoundError(f"no fingerprints at {path}: run the notebook that computes them first")
     return zarr.open_array(path, mode="r")[rows]
+
+
+def load(folder) -> tuple[pd.DataFrame, dict[str, np.ndarray], str]:
+    """Load the crystals that notebooks 01 and 02 made, and their fingerprints.
+
+    A structure without a fingerprint, if there is one, is left out with its copy.
+
+    Parameters
+    ----------
+    folder : path
+        Of the artefacts of a run.
+
+    Returns
+    -------
+    recipes : DataFrame
+        Of the pristine crystals, as of `xtalsight.crystals.make_recipes`.
+    images : dict
+        "pristine" and "vacancies" to (n, 64, 64, 3), row by row of the same crystals.
+    remark : str
+        For the reader.
+
+    Raises
+    ------
+    FileNotFoundError
+        They are not there.
+    """
+    recipes = load_table(Path(folder, "recipes_pristine.csv"))
+    images = {kind: read_fingerprints(Path(folder, f"fingerprints_{kind}.zarr")) for kind in ("pristine", "vacancies")}
+    complete = np.all([np.isfinite(stack[:, 0, 0, 0]) for stack in images.values()], axis=0)
+    remark = f"{len(recipes)} generated structures, pristine and with 25 % vacancies, {(~complete).sum()} left out."
+    if not complete.all():
+        recipes = recipes[complete].reset_index(drop=True)
+        images = {kind: stack[complete] for kind, stack in images.items()}
+    return recipes, images, remark
 
 
 def in_parallel(function: Callable, items: Iterable, description: str, n_jobs: int = -1) -> list:
@@ -152,28 +198,22 @@ def split(recipes: pd.DataFrame, by: str, held_out: float, seed: int) -> tuple[n
     raise ValueError(f"{by=} must be 'random' or 'element'")
 
 
-def _identity(recipes, geometry, build):
-    """Digest of all that the fingerprints depend on."""
-    function = getattr(build, "func", build)  # of a partial function, whose arguments count, too
-    parts = [recipes.to_csv(index=False), repr(geometry), function.__qualname__]
-    if function is not build:
-        parts.append(joblib.hash([build.args, build.keywords]))
-    modules = [crystals, damage, scattering, fingerprints]
-    modules += [spectra, counterexamples, clouds] if geometry is None else []
-    modules.append(inspect.getmodule(function))
-    parts += [inspect.getsource(module) for module in modules]
+def _identity(recipes, compute, build):
+    """Digest of all that the numbers depend on."""
+    functions = [getattr(function, "func", function) for function in (compute, build)]
+    arguments = [[function.args, function.keywords] for function in (compute, build) if isinstance(function, partial)]
+    parts = [recipes.to_csv(index=False), code_of(*functions), joblib.hash(arguments)]
     parts += [f"{name} {version(name)}" for name in ("ase", "gemmi", "numba", "numpy", "scipy", "spglib", "vesin")]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _open(path, recipes, geometry, build):
-    identity = _identity(recipes, geometry, build)
+def _open(path, recipes, compute, shape, build):
+    identity = _identity(recipes, compute, build)
     if (path / "zarr.json").exists():  # what was interrupted while it was made anew has none
         array = zarr.open_array(path, mode="r+")
         if array.attrs.get("identity") == identity:
             return array
-    image = (2, len(SHELLS), len(DEGREES)) if geometry is None else (geometry.n_pixels, geometry.n_pixels, 3)
-    array = zarr.create_array(path, shape=(len(recipes), *image), chunks=(CHUNK, *image), dtype="f4", overwrite=True)
+    array = zarr.create_array(path, shape=(len(recipes), *shape), chunks=(CHUNK, *shape), dtype="f4", overwrite=True)
     array.attrs["identity"] = identity
     return array
 
@@ -193,7 +233,7 @@ def _seconds(path):
     return load_json(file) if file.exists() else 0.0
 
 
-def _write_chunk(tables, start, geometry, build):
+def _write_chunk(tables, start, compute, build):
     """Compute one chunk of each table, copies of one crystal after each other; return the number of structures."""
     rows = [recipes.to_dict("records") for _, recipes in tables]
     chunks = [np.full((len(recipes), *array.shape[1:]), np.nan, np.float32) for array, recipes in tables]
@@ -203,8 +243,7 @@ def _write_chunk(tables, start, geometry, build):
             if i >= len(rows[k]):
                 continue
             try:
-                atoms = build(rows[k][i])
-                chunks[k][i] = spectrum(atoms) if geometry is None else fingerprint(atoms, geometry)
+                chunks[k][i] = compute(build(rows[k][i]))
             except ValueError as error:
                 failures[k].append({"row": start + i, "error": str(error)})
     for (array, _), images, failed in zip(tables, chunks, failures, strict=True):

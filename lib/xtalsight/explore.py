@@ -14,6 +14,7 @@ from ase import Atoms
 from xtalsight import classify, crystals, plots
 from xtalsight.crystals import CLASS_OF_SPACE_GROUP, CLASSES, ELEMENTS
 from xtalsight.fingerprints import fingerprint, length_scale
+from xtalsight.inference import predict
 
 KINDS = dict(zip(CLASSES, ("bcc", "bct_in", "beta_sn", "diamond", "fcc", "hcp", "sc"), strict=True))
 """The prototype, a key of `PROTOTYPES`, that stands for each class."""
@@ -154,8 +155,6 @@ def look(settings: Settings) -> Look:
         The class is that of the space group of the undamaged crystal. Where there can be no fingerprint, of too few
         atoms or of atoms too far apart, ``message`` says so.
     """
-    from xtalsight.networks import predict  # not above: TensorFlow takes seconds
-
     atoms = crystal(settings)
     _, label, nearest = _perfect(settings.kind, settings.element, settings.c_over_a)
     turned = f", turned by {settings.turn}°" if settings.turn else ""

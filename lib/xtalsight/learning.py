@@ -13,7 +13,7 @@ import spglib
 import tensorflow as tf
 from scipy.sparse.csgraph import connected_components
 
-from xtalsight import dataset, networks
+from xtalsight import dataset, inference, networks
 from xtalsight.classify import TOLERANCES, by_group, refusal_threshold, share, shares_of_kinds
 from xtalsight.crystals import CLASSES, PROTOTYPES, space_group
 from xtalsight.prototypes import (
@@ -27,7 +27,7 @@ from xtalsight.prototypes import (
     make_strangers,
     mild_damage,
 )
-from xtalsight.store import load_json, replacing, save_json
+from xtalsight.store import load_json, replacing, save_json, sha256
 
 TESTS = {
     "perfect": {},
@@ -67,7 +67,7 @@ def compute_spectra(
         More than one cloud in a hundred has none.
     """
     build = partial(build_cloud, prototypes=prototypes)
-    failures, _ = dataset.write_fingerprints(tables, geometry=None, n_jobs=n_jobs, build=build)
+    failures, _ = dataset.write_spectra(tables, n_jobs, build)
     if len(failures) > 0.01 * sum(map(len, tables.values())):
         raise ValueError(f"{len(failures)} clouds have no spectra: {failures.error.iloc[0]}")
     results = []
@@ -142,8 +142,9 @@ def save_network(folder, model, card: dict):
     """Write a network and its card, which `xtalsight.classify.load_prototypes` reads."""
     libraries = {module.__name__: module.__version__ for module in (keras, np, spglib, tf)}
     card = card | {"versions": {"xtalsight": version("xtalsight"), **libraries}}
-    networks.save(model, Path(folder) / "network.keras")
-    save_json(Path(folder) / "card.json", card)
+    path = Path(folder) / "network.onnx"
+    networks.export(model, path)
+    save_json(Path(folder) / "card.json", card | {"sha256": sha256(path)})
 
 
 def learn(
@@ -159,7 +160,7 @@ def learn(
     prototypes : mapping
         Of `xtalsight.prototypes.read_prototypes`, for example.
     folder : path
-        Where ``network.keras``, ``card.json`` and ``mistakes.png`` are written.
+        Where ``network.onnx``, ``card.json`` and ``mistakes.png`` are written.
     minutes : float
         That it may take on two cores, about: it sets the number of clouds, 600 of a prototype at most.
     seed : int
@@ -200,13 +201,12 @@ def learn(
     model, _ = networks.train(
         networks.spectrum_network(seed, len(names) + 1, networks.SPECTRUM_SHAPE, UNITS, "prototypes"),
         learned, labels, epochs=25, batch_size=64, learning_rate=2e-3, seed=seed, folder=folder / WORK,
-        cosine_decay=True,
-    )  # fmt: skip
+        )  # fmt: skip
     spectra, pairs = found["pairs"]
-    groups = groups_of(networks.predict(model, spectra), pairs.label.to_numpy(), len(names))
+    groups = groups_of(inference.predict(model, spectra), pairs.label.to_numpy(), len(names))
     if groups.max() == 0:
         raise ValueError(f"{' and '.join(names)} are the same crystal, or cannot be told apart: nothing to learn")
-    answers = {name: by_group(networks.predict(model, of), groups) for name, (of, _) in found.items()}
+    answers = {name: by_group(inference.predict(model, of), groups) for name, (of, _) in found.items()}
     threshold = refusal_threshold(answers["calibration"][:, :-1].max(axis=1), error_rate)
     accuracy, confusion = {}, np.zeros((groups.max() + 1,) * 2)
     for name in TESTS:

@@ -1,6 +1,5 @@
 """The networks: Table 1 of the paper, the report's variant of it, a compact one, and one for spectra of any orientation."""
 
-import inspect
 import os
 import re
 import time
@@ -12,12 +11,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # must be set before TensorF
 import joblib
 import keras
 import numpy as np
+import onnx
 import pandas as pd
 import tensorflow as tf
 from keras import layers
 from tqdm import tqdm
 
 from xtalsight.crystals import CLASSES
+from xtalsight.inference import mirror_image
+from xtalsight.provenance import code_of
 from xtalsight.spectra import DEGREES, ON_RING, SHELLS
 from xtalsight.store import load_table, replacing, save_table
 
@@ -128,7 +130,7 @@ def spectrum_network(
     """Build a network for spectra: dense layers, two without other `units`, each with batch normalisation and 20 %
     dropout.
 
-    It looks at log(1 + P), so that faint degrees count. Convolutions would not do: a degree or shell has its own meaning.
+    It looks at log(1 + P), so that faint degrees count (ONNX has no operator log1p). Convolutions would not do: a degree or shell has its own meaning.
 
     Parameters
     ----------
@@ -148,7 +150,7 @@ def spectrum_network(
     """
     keras.utils.set_random_seed(seed)
     inputs = keras.Input(shape, name="spectrum")
-    x = layers.Flatten(name="flatten")(keras.ops.log1p(inputs))
+    x = layers.Flatten(name="flatten")(keras.ops.log(1 + inputs))
     x = layers.BatchNormalization(momentum=0.9, name="batch_normalization_0")(x)
     for i, n_units in enumerate(units, start=1):
         x = layers.Dense(n_units, use_bias=False, name=f"dense_{i}")(x)
@@ -190,17 +192,6 @@ def training_operations(model: keras.Model) -> float:
     return float(total)
 
 
-def matrix_product_peak(size: int = 2048, repeats: int = 20) -> float:
-    """Measure the operations per second of TensorFlow's float32 matrix product: the best of `repeats`."""
-    a = tf.random.stateless_uniform((size, size), seed=(0, 0))
-    best = np.inf
-    for _ in range(repeats):
-        start = time.perf_counter()
-        tf.linalg.matmul(a, a).numpy()
-        best = min(best, time.perf_counter() - start)
-    return 2 * size**3 / best
-
-
 def train(
     model: keras.Model,
     images: np.ndarray,
@@ -211,11 +202,12 @@ def train(
     learning_rate: float,
     seed: int,
     folder,
-    cosine_decay: bool = False,
     mirrored: bool = False,
     validation: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
 ) -> tuple[keras.Model, pd.DataFrame]:
     """Train with Adam and categorical cross-entropy; go on where an interrupted training stopped.
+
+    The learning rate falls to zero along half a cosine over all epochs.
 
     After each epoch the model and its history are saved in `folder`. Called again with the same arguments, it goes on after
     the last epoch saved and ends with the same weights, because the order of the images in an epoch depends on `seed` and
@@ -229,13 +221,12 @@ def train(
     labels : ndarray of int, shape (n,)
     epochs, batch_size : int
     learning_rate : float
+        At the beginning.
     seed : int
         Seed of the order of the images.
     folder : path
         Where the trainings are kept, each under a name made from the arguments, the number of threads and the versions of
         the libraries.
-    cosine_decay : bool
-        Let the learning rate fall to zero along half a cosine over all epochs, instead of keeping it.
     mirrored : bool
         Show the four `mirror_images` of every image by turns, one in each epoch.
     validation : mapping of name to (images, labels), optional
@@ -261,8 +252,8 @@ def train(
     data = [(len(x), x[::37], y) for x, y in ((images, labels), *validation.values())]
     threads = tf.config.threading.get_intra_op_parallelism_threads()
     identity = joblib.hash(
-        [inspect.getsource(train), re.sub(r"log1p_\d+", "log1p", model.to_json()), model.get_weights(), list(validation), data, batch_size, learning_rate,
-         cosine_decay, mirrored, epochs, seed, threads, keras.__version__, tf.__version__, np.__version__]
+        [code_of(train), re.sub(r"(add|log|sqrt)_\d+", r"\1", model.to_json()), model.get_weights(), list(validation), data, batch_size, learning_rate,
+         mirrored, epochs, seed, threads, keras.__version__, tf.__version__, np.__version__]
     )  # fmt: skip
     saved, log = (Path(folder) / f"{model.name}-{identity[:12]}{ending}" for ending in (".keras", ".csv"))
     steps = -(-len(images) // batch_size)
@@ -272,7 +263,7 @@ def train(
         done = int(model.optimizer.iterations) // steps
         history = load_table(log).to_dict("records")[:done]
     else:
-        rate = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * steps) if cosine_decay else learning_rate
+        rate = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * steps)
         model.compile(
             keras.optimizers.Adam(rate),
             "sparse_categorical_crossentropy",
@@ -291,7 +282,7 @@ def train(
             order = np.random.default_rng([seed, epoch]).permutation(len(images))
             start = time.perf_counter()
             if mirrored:
-                x = tf.constant(_mirror_image(images, epoch % 4))
+                x = tf.constant(mirror_image(images, epoch % 4))
             for layer in model.layers:
                 if isinstance(layer, layers.Dropout):
                     # What a stopped training would have drawn next is not saved: each epoch has a stream of its own.
@@ -336,18 +327,6 @@ def _check(images, labels):
     return images, labels
 
 
-def predict(model: keras.Model, images: np.ndarray, mirrored: bool = False) -> np.ndarray:
-    """Return class probabilities (n, n_classes) of fingerprints (n, 64, 64, 3) or spectra.
-
-    With `mirrored`, they are the mean over a fingerprint and its `mirror_images`.
-    """
-    if mirrored:
-        return np.mean([predict(model, copies) for copies in mirror_images(images)], axis=0)
-    # Not model.predict: its pipeline prints an error of TensorFlow's at each use.
-    batches = np.split(images, range(128, len(images), 128))
-    return np.concatenate([model.predict_on_batch(batch) for batch in batches])
-
-
 def save(model: keras.Model, path):
     """Save layers and weights of a network, without what only training needs: a third of the size."""
     # Not a clone: that is compiled like the model, and keeps the optimizer's moments.
@@ -357,19 +336,38 @@ def save(model: keras.Model, path):
         plain.save(temporary)
 
 
+def export(model: keras.Model, path):
+    """Write a network as an ONNX file, which `xtalsight.inference.load` reads without Keras."""
+    plain = keras.Model.from_config(model.get_config())
+    plain.set_weights(model.get_weights())
+    plain(np.zeros((1, *plain.input_shape[1:]), np.float32))  # Keras exports only what has been called
+    with replacing(path) as temporary:
+        plain.export(temporary, format="onnx", verbose=False)
+        exported = onnx.load(temporary)
+        _number_names(exported.graph)
+        temporary.write_bytes(exported.SerializeToString(deterministic=True))
+
+
+def _number_names(graph):
+    """Number the inner names of a graph: they tell how many networks the process had, and the same network should be the same file."""
+    outer = {value.name: value.name for value in (*graph.input, *graph.output)}
+    names = {"": "", **outer}
+
+    def numbered(name):
+        return names.setdefault(name, f"{len(names):03d}")
+
+    for node in graph.node:
+        node.name = ""
+        node.input[:], node.output[:] = map(numbered, node.input), map(numbered, node.output)
+    for constant in graph.initializer:
+        constant.name = numbered(constant.name)
+    graph.initializer.sort(key=lambda constant: constant.name)
+    for value in (*graph.input, *graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "n"
+    del graph.value_info[:]
+    graph.doc_string = ""
+
+
 def load(path) -> keras.Model:
     """Load a network that `save` wrote; it is not compiled."""
     return keras.models.load_model(path, compile=False)
-
-
-def mirror_images(images: np.ndarray) -> np.ndarray:
-    """Return fingerprints (n, 64, 64, 3) as they are, with x reversed, with y reversed, and with both: (4, n, 64, 64, 3).
-
-    The mirror image of a crystal is one of the same class, with other grains in the background: three more structures for
-    the price of one. All but rhombohedral ones stay in the standard orientation.
-    """
-    return np.stack([_mirror_image(images, number) for number in range(4)])
-
-
-def _mirror_image(images, number):
-    return images[:, :: -1 if number & 2 else 1, :: -1 if number & 1 else 1]

@@ -25,7 +25,6 @@ from matplotlib.path import Path
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Affine2D
 from scipy.spatial import cKDTree
-from sklearn.metrics import ConfusionMatrixDisplay
 
 from xtalsight.crystals import CLASSES
 from xtalsight.fingerprints import ORIENTATIONS, DiffractionGeometry, length_scale
@@ -393,6 +392,8 @@ def draw_confusion(matrix: np.ndarray, ax: Axes | None = None) -> Axes:
     if matrix.shape != (len(CLASSES), len(CLASSES)):
         raise ValueError(f"{matrix.shape=} must be {len(CLASSES), len(CLASSES)}")
     ax = _axes(ax, (4.5, 4.5))
+    from sklearn.metrics import ConfusionMatrixDisplay  # not above: a map needs none of it
+
     display = ConfusionMatrixDisplay(matrix, display_labels=CLASSES)
     display.plot(ax=ax, colorbar=False, values_format="d")
     # The display colours by count, which leaves the small classes pale.

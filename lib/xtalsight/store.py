@@ -1,5 +1,6 @@
 """Reading and writing: every file appears whole or not at all."""
 
+import hashlib
 import json
 import os
 import tempfile
@@ -32,6 +33,12 @@ def save_json(path, data):
 def load_json(path):
     """Read a JSON file."""
     return json.loads(Path(path).read_text())
+
+
+def sha256(path) -> str:
+    """Return the SHA-256 checksum of a file, in hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def save_table(path, table: pd.DataFrame):

@@ -83,7 +83,7 @@ class Run:
         if not (self.folder / "results" / f"{notebook}.json").exists():
             print(f"{self.notebook} needs what {notebook} makes, which has not been run: it is run now.", flush=True)
             script = root() / "notebooks" / f"{notebook}.py"
-            subprocess.run([sys.executable, "-m", "xtalsight.run", script, "--profile", self.profile], check=True)
+            subprocess.run([sys.executable, "-m", "xtalsight.study.run", script, "--profile", self.profile], check=True)
 
     def save_results(self, results: dict):
         """Write the numbers of this notebook, a flat ``{"section.name": number}``; what is not finite becomes None."""

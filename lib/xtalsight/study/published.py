@@ -1,6 +1,6 @@
 """The arrays that Ziletti et al. (2018) published: fetched, checked, read without running what is in them, repaired.
 
-``python -m xtalsight.published`` fetches them into ``data/published``; where they are, notebooks 03, 04 and 06 can use them.
+``python -m xtalsight.study.published`` fetches them into ``data/published``; where they are, notebooks 03, 04 and 06 can use them.
 """
 
 import argparse
@@ -19,10 +19,9 @@ from sklearn.cluster import DBSCAN
 from tqdm import tqdm
 
 from xtalsight.crystals import CLASSES, build_crystal, make_recipes
-from xtalsight.dataset import read_fingerprints
 from xtalsight.fingerprints import DiffractionGeometry, fingerprint
-from xtalsight.profiles import Run, root
-from xtalsight.store import load_json, load_table, save_json
+from xtalsight.store import load_json, save_json
+from xtalsight.study.profiles import root
 
 DOI = "doi:10.7910/DVN/ZDKBRF"
 SERVER = "https://dataverse.harvard.edu"
@@ -325,12 +324,13 @@ def copies(images: np.ndarray, tolerance: float = 1e-2) -> np.ndarray:
     return DBSCAN(tolerance, min_samples=1).fit_predict(images[:, DiffractionGeometry().ring].reshape(len(images), -1))
 
 
-def load(folder) -> tuple[pd.DataFrame, dict[str, np.ndarray], str]:
-    """Load both sets in the form that the generated ones have.
+def load(folder=None) -> tuple[pd.DataFrame, dict[str, np.ndarray], str]:
+    """Load both sets in the form that `xtalsight.dataset.load` gives the generated ones.
 
     Parameters
     ----------
-    folder : path
+    folder : path, optional
+        `default_folder` without it.
 
     Returns
     -------
@@ -347,6 +347,7 @@ def load(folder) -> tuple[pd.DataFrame, dict[str, np.ndarray], str]:
     FileNotFoundError, ValueError
         As `read`.
     """
+    folder = default_folder() if folder is None else folder
     images, labels = read(folder)
     crystals = make_recipes({"beta_sn": 40}, seed=0)
     regenerated = np.array([fingerprint(build_crystal(recipe)) for recipe in crystals.to_dict("records")])
@@ -379,40 +380,10 @@ def load(folder) -> tuple[pd.DataFrame, dict[str, np.ndarray], str]:
     return recipes, images, f"{fault}: the pristine structures stand in its place, as in the sources. {groups}"
 
 
-def load_data(dataset: str, run: Run) -> tuple[pd.DataFrame, dict[str, np.ndarray], str]:
-    """Load the data set that a notebook's parameter names, the generated or the published one, as `load` returns it.
-
-    A generated structure without a fingerprint, if there is one, is left out with its copy.
-
-    Parameters
-    ----------
-    dataset : {"generated", "published"}
-    run : Run
-        The run that has the generated structures and their fingerprints among its artefacts.
-
-    Raises
-    ------
-    FileNotFoundError
-        It is not there.
-    ValueError
-        No such data set.
-    """
-    if dataset == "published":
-        return load(default_folder())
-    if dataset != "generated":
-        raise ValueError(f"{dataset=} must be 'generated' or 'published'")
-    recipes = load_table(run.path("recipes_pristine.csv"))
-    images = {kind: read_fingerprints(run.path(f"fingerprints_{kind}.zarr")) for kind in KINDS}
-    complete = np.all([np.isfinite(stack[:, 0, 0, 0]) for stack in images.values()], axis=0)
-    remark = f"{len(recipes)} generated structures, pristine and with 25 % vacancies, {(~complete).sum()} left out"
-    if not complete.all():
-        recipes = recipes[complete].reset_index(drop=True)
-        images = {kind: stack[complete] for kind, stack in images.items()}
-    return recipes, images, f"{remark}."
-
-
 def main():
-    parser = argparse.ArgumentParser(prog="python -m xtalsight.published", description="Fetch the published arrays.")
+    parser = argparse.ArgumentParser(
+        prog="python -m xtalsight.study.published", description="Fetch the published arrays."
+    )
     parser.add_argument("--server", default=SERVER, help=f"address of the Dataverse, {SERVER} by default")
     server = parser.parse_args().server
     try:

@@ -1,4 +1,4 @@
-"""Pair every script with a notebook without outputs: ``python -m xtalsight.pairing [--check]``.
+"""Pair every script with a notebook without outputs: ``python -m xtalsight.study.pairing [--check]``.
 
 The script is the source. The notebook beside it is what Colab and GitHub open; the numbers in its text are those of
 ``figures/results.json``, the address in its first cell of code is that of ``pyproject.toml``.
@@ -11,9 +11,9 @@ import tomllib
 import jupytext
 import nbformat
 
-from xtalsight.profiles import root
-from xtalsight.report import fill_numbers
 from xtalsight.store import load_json, replacing
+from xtalsight.study.profiles import root
+from xtalsight.study.report import fill_numbers
 
 
 def repository() -> str:
@@ -54,7 +54,7 @@ def pair(check: bool = False) -> list[str]:
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="python -m xtalsight.pairing", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m xtalsight.study.pairing", description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if anything is out of date")
     check = parser.parse_args().check
     stale = pair(check)

@@ -1,4 +1,4 @@
-"""Run one notebook of the study: ``python -m xtalsight.run notebooks/NN_name.py --profile full``.
+"""Run one notebook of the study: ``python -m xtalsight.study.run notebooks/NN_name.py --profile full``.
 
 The notebook is made from the script by jupytext, gets the parameters of the profile and is run by papermill. What the cells
 print appears on the terminal as it comes. The executed notebook takes its place in ``build/<profile>/`` only when every cell
@@ -18,9 +18,9 @@ import nbformat
 import papermill
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
-from xtalsight.profiles import PROFILES, Run, parameters
-from xtalsight.report import collect_results, fill_numbers
 from xtalsight.store import replacing, save_json
+from xtalsight.study.profiles import PROFILES, Run, parameters
+from xtalsight.study.report import collect_results, fill_numbers
 
 
 def execute(script: Path, profile: str) -> Path:
@@ -105,7 +105,7 @@ def _finish(path, results):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="python -m xtalsight.run", description="Run one notebook of the study.")
+    parser = argparse.ArgumentParser(prog="python -m xtalsight.study.run", description="Run one notebook of the study.")
     parser.add_argument("script", type=Path, help="the jupytext script, notebooks/NN_name.py")
     parser.add_argument("--profile", choices=PROFILES, default="smoke")
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Make a static site of the executed notebooks: ``python -m xtalsight.book --profile full``.
+"""Make a static site of the executed notebooks: ``python -m xtalsight.study.book --profile full``.
 
 README.md is its first page. The site lies in ``build/<profile>/book/`` and needs no network, neither to be built nor to be read;
 ``notebooks/conf.py`` holds the settings of Sphinx.
@@ -15,7 +15,7 @@ from pathlib import Path
 import nbformat
 from sphinx.cmd.build import main as sphinx
 
-from xtalsight.profiles import PROFILES, Run, root
+from xtalsight.study.profiles import PROFILES, Run, root
 
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)  # where a number stands; of no use on a page
 _WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -107,7 +107,7 @@ def _bring(name, folder):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="python -m xtalsight.book", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m xtalsight.study.book", description=__doc__.splitlines()[0])
     parser.add_argument("--profile", choices=PROFILES, default="smoke")
     try:
         print(f"written: {build(parser.parse_args().profile)}")

@@ -1,7 +1,6 @@
 """Collect what the notebooks wrote: numbers, figures, tables, and the numbers in texts."""
 
 import ast
-import hashlib
 import re
 import shutil
 import subprocess
@@ -10,9 +9,10 @@ from pathlib import Path
 
 import jupytext
 
+from xtalsight.classify import WEIGHTS
 from xtalsight.crystals import CLASSES
-from xtalsight.profiles import parameters, root
-from xtalsight.store import load_json, replacing, save_json
+from xtalsight.store import load_json, replacing, save_json, sha256
+from xtalsight.study.profiles import parameters, root
 
 _PACKAGES = (
     "ase",
@@ -106,21 +106,23 @@ def publish(folder: Path, target: Path, profile: str, results: dict):
         "profile": profile,
         "versions": {name: _version(name) for name in _PACKAGES},
         "notebooks": {
-            name: {"sha256": _sha256(_script(name)), "parameters": _parameters(name, profile)} for name in notebooks
+            name: {"sha256": sha256(_script(name)), "parameters": _parameters(name, profile)} for name in notebooks
         },
-        "files": {file.name: {"notebook": file.parent.name, "sha256": _sha256(file)} for file in files},
-        "weights": {file.name: _sha256(file) for file in sorted((Path(__file__).parent / "weights").iterdir())},
+        "files": {file.name: {"notebook": file.parent.name, "sha256": sha256(file)} for file in files},
+        "weights": {file.name: sha256(file) for file in sorted(WEIGHTS.iterdir())},
     }
     save_json(target / "manifest.json", manifest)
     save_json(target / "results.json", results)
 
 
 def publish_weights(folder: Path, target: Path, results: dict):
-    """Copy the trained networks for the seven classes to `target`, with ``model_card.json``.
+    """Write the trained networks for the seven classes to `target` as ONNX files, with ``model_card.json``.
 
     The card says for each network what it looks at, what it was trained on, when it refuses and how often it is right
     (the numbers of `results`), and for all the commit of the code that trained them.
     """
+    from xtalsight import networks  # not above: TensorFlow takes seconds
+
     verdict, turned = (load_json(Path(folder, "artefacts", f"{name}.json")) for name in ("robust", "any_orientation"))
 
     def accuracies(prefix):
@@ -169,16 +171,17 @@ def publish_weights(folder: Path, target: Path, results: dict):
     }
     sources = {"compact": "robust", "any_orientation": "any_orientation", "table_1": "table_1"}
     for name, source in sources.items():
-        with replacing(target / f"{name}.keras") as temporary:
-            shutil.copyfile(Path(folder, "artefacts", f"{source}.keras"), temporary)
+        path = target / f"{name}.onnx"
+        networks.export(networks.load(Path(folder, "artefacts", f"{source}.keras")), path)
+        card[name]["sha256"] = sha256(path)
     save_json(target / "model_card.json", card)
 
 
 def publish_prototypes(folder: Path, target: Path):
     """Copy the network for prototypes and its card to `target`, with the commit of the code that trained it."""
     learned = Path(folder, "artefacts", "prototypes")
-    with replacing(target / "prototypes.keras") as temporary:
-        shutil.copyfile(learned / "network.keras", temporary)
+    with replacing(target / "prototypes.onnx") as temporary:
+        shutil.copyfile(learned / "network.onnx", temporary)
     save_json(target / "prototypes.json", {"commit": _commit(), **load_json(learned / "card.json")})
 
 
@@ -202,10 +205,6 @@ def _notebooks():
 
 def _script(notebook):
     return root() / "notebooks" / f"{notebook}.py"
-
-
-def _sha256(path):
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _parameters(notebook, profile):

@@ -1,6 +1,6 @@
-"""Measure speed as ratios within one run: ``python -m xtalsight.bench``. Not a test: it says how fast, not whether right.
+"""Measure speed as ratios within one run: ``python -m xtalsight.study.bench``. Not a test: it says how fast, not whether right.
 
-``python -m xtalsight.bench map`` measures how large maps and many answers scale with the workers of a cluster, and writes
+``python -m xtalsight.study.bench map`` measures how large maps and many answers scale with the workers of a cluster, and writes
 docs/cluster_scaling.md.
 """
 
@@ -28,9 +28,9 @@ from xtalsight.classify import classify_many
 from xtalsight.clouds import cut_cloud
 from xtalsight.crystals import build_crystal, make_recipes
 from xtalsight.grains import map_structure
-from xtalsight.profiles import root
 from xtalsight.reading import read_structures
 from xtalsight.store import replacing
+from xtalsight.study.profiles import root
 from xtalsight.writing import write_frames
 
 THREADS = 2
@@ -92,7 +92,7 @@ def bench_training():
     images = rng.uniform(size=(BATCH, *networks.IMAGE_SHAPE)).astype(np.float32)
     labels = rng.integers(7, size=BATCH)
     step = seconds(lambda: model.train_on_batch(images, labels), 15)
-    peak = networks.matrix_product_peak()
+    peak = matrix_product_peak()
     arithmetic = BATCH * networks.training_operations(model) / peak
     print(f"\nTable 1 network, batch of {BATCH}, {THREADS} threads")
     print(f"  matrix product        {peak / 1e9:8.0f} Gflop/s")
@@ -100,6 +100,19 @@ def bench_training():
     print(
         f"  training              {1e3 * step:8.0f} ms a step    {step / arithmetic:.2f} times the arithmetic (goal: 1.25)"
     )
+
+
+def matrix_product_peak(size: int = 2048, repeats: int = 20) -> float:
+    """Measure the operations per second of TensorFlow's float32 matrix product: the best of `repeats`."""
+    import tensorflow as tf  # not above: workers would load it, too
+
+    a = tf.random.stateless_uniform((size, size), seed=(0, 0))
+    best = np.inf
+    for _ in range(repeats):
+        start = time.perf_counter()
+        tf.linalg.matmul(a, a).numpy()
+        best = min(best, time.perf_counter() - start)
+    return 2 * size**3 / best
 
 
 def polycrystal(n_atoms: int, seed: int = 0) -> Atoms:
@@ -247,7 +260,7 @@ def bench_scaling(sizes, workers, target):
     cpu = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
     text = f"""# Maps and answers on workers: measured
 
-Written by `python -m xtalsight.bench map`, on {os.cpu_count()} cores ({cpu[1] if cpu else platform.machine()}), which the client, with the
+Written by `python -m xtalsight.study.bench map`, on {os.cpu_count()} cores ({cpu[1] if cpu else platform.machine()}), which the client, with the
 scheduler in it, shares with the workers. Each row is a run of its own; workers have one thread each. Memory is the largest of a process
 at any time, its libraries included.
 
@@ -276,7 +289,7 @@ CPU seconds of the client and one W-th of those of the workers, about, each in p
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="python -m xtalsight.bench", description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m xtalsight.study.bench", description=__doc__.split("\n\n")[0])
     commands = parser.add_subparsers(dest="what", metavar="map")
     command = commands.add_parser("map", help="scaling with the workers of a cluster: docs/cluster_scaling.md")
     number = lambda text: int(float(text))
