@@ -52,7 +52,6 @@ from xtalsight import classify, crystals, damage, inference, networks, plots
 from xtalsight.crystals import CLASS_OF_SPACE_GROUP, CLASSES
 from xtalsight.fingerprints import fingerprint, length_scale, reflections
 from xtalsight.preparation import prepare
-from xtalsight.response_maps import attentive_response_maps, visible
 from xtalsight.spectra import spectrum
 from xtalsight.study.profiles import Run
 
@@ -133,12 +132,6 @@ def reflections_of(cell, cluster):
     return reflections(cell, cluster.get_volume() ** (1 / 3) / scale, classify.GEOMETRY, scale)
 
 
-def response_of(network, image):
-    """Sum of the maps of the strongest filters of the last convolution."""
-    maps, _ = attentive_response_maps(network, image, "convolution_6")
-    return visible(maps[0].sum(axis=0))
-
-
 # %%
 def draw_answers(ax, by_network):
     """Probabilities of the classes, and of none of them, by each network."""
@@ -168,19 +161,19 @@ def answers_of(answer, cluster):
 
 
 def draw(atoms):
-    """Five pictures of a structure: atoms, fingerprint, spectra, answers, response map."""
+    """Five pictures of a structure: atoms, what the networks see of it, answers."""
     prepared, answer = prepare(atoms), classify.classify(atoms)
     cell, cluster = standard_of(prepared, answer)
     figure, axes = plt.subplots(1, 5, figsize=(12, 2.6), layout="constrained")
     plots.draw_crystal(cell or cluster, axes[0], boundary=cell is not None)
     axes[0].set_axis_off()
-    plots.draw_fingerprint(fingerprint(cluster, classify.GEOMETRY), axes[1])
+    plots.draw_spectrum(spectrum(prepared.balls[0])[0], axes[1])
+    plots.draw_fingerprint(fingerprint(cluster, classify.GEOMETRY), axes[2])
+    plots.draw_fingerprint(fingerprint(cluster), axes[3])
     if cell:
-        plots.draw_reflections(reflections_of(cell, cluster), axes[1])
-    plots.draw_spectrum(spectrum(prepared.balls[0])[0], axes[2])
-    draw_answers(axes[3], answers_of(answer, cluster))
-    plots.draw_fingerprint(response_of(table_1, fingerprint(cluster)), axes[4], gamma=0.5)
-    titles = "standard cell" if cell else "atoms", "fingerprint", "spectra", "answers", "response map"
+        plots.draw_reflections(reflections_of(cell, cluster), axes[2])
+    draw_answers(axes[4], answers_of(answer, cluster))
+    titles = "standard cell" if cell else "atoms", "spectra", "fingerprint", "the paper's fingerprint", "answers"
     for ax, title in zip(axes, titles):
         ax.set_title(title)
     return figure
@@ -193,8 +186,7 @@ run.save_figure(figure, "fig_12_classify")
 # %% [markdown]
 # *Circles: reflections, computed from the cell; the strongest of each length carry their indices hkl. A compound is drawn by the
 # places of its atoms.* The network for spectra decides, here and on the command line. The compact one and that of the paper see
-# the fingerprint; they know the standard orientation only and are shown for comparison. The response map is of the paper's
-# fingerprint, whose length scale differs a little from that of the picture drawn.
+# a fingerprint each, whose length scales differ a little; they know the standard orientation only and are shown for comparison.
 #
 # ## Files of every kind
 #
@@ -252,7 +244,7 @@ run.save_figure(figure, "fig_12a_damaged")
 # %% [markdown]
 # *The tungsten crystal, a ball of it.* The atoms that are missing have left speckle between the peaks; no standard cell is known, so no
 # reflection is named. The spectra give the answer. The network of the paper has seen perfect crystals only, and a ball is not the
-# block that it knows: what it says, and its map, are of a picture that it was not made for.
+# block that it knows: what it says is of a picture that it was not made for.
 #
 # ## All elements
 #

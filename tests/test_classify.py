@@ -947,8 +947,8 @@ def run_command(*arguments, cwd):
 
 def test_command_line_answers_the_others_when_a_file_fails(tmp_path):
     bulk("Cu").write(tmp_path / "copper.cif")
-    (tmp_path / "letter.txt").write_text("to whom it may concern")
-    finished = run_command("letter.txt", "copper.cif", "missing.cif", cwd=tmp_path)
+    (tmp_path / "let\nter\x1b.txt").write_text("to whom it may concern")
+    finished = run_command("let\nter\x1b.txt", "copper.cif", "missing.cif", cwd=tmp_path)
     assert finished.returncode == 1
     assert finished.stdout.startswith("copper.cif, frame 0: Copper (A1, A_cF4_225_a), probability ")
     assert "class of the seven: fcc, probability " in finished.stdout

@@ -21,6 +21,6 @@ def test_science_never_imports_what_runs_the_study(path):
 
 def test_private_names_are_used_in_their_own_module_alone():
     """The benchmark and the notebooks, too, use what is public."""
-    used = re.compile(r"\b(?:%s)\.(_[a-z]\w*)" % "|".join(path.stem for path in SCIENCE if path.stem[0] != "_"))
+    used = re.compile(r"\b(?:{})\.(_[a-z]\w*)".format("|".join(path.stem for path in SCIENCE if path.stem[0] != "_")))
     for path in [*SCIENCE, *SCIENCE[0].parent.glob("study/*.py"), *(root() / "notebooks").glob("*.py")]:
         assert not used.findall(path.read_text()), path

@@ -2,7 +2,9 @@ import bz2
 import gzip
 import json
 import lzma
+import os
 import pickle
+import time
 import tracemalloc
 import warnings
 from collections import Counter
@@ -699,6 +701,29 @@ def test_an_xdatcar_of_any_name(tmp_path):
     frames = list(read_structures(tmp_path / "run7"))
     assert len(frames) == 2
     assert_alike(frames[0], COPPER)
+
+
+@pytest.mark.parametrize("name, packed", [("a.xyz.gz", gzip), ("a.cif.bz2", bz2), ("a.dump.xz", lzma)])
+def test_data_that_swell_are_not_unpacked(tmp_path, name, packed):
+    (tmp_path / name).write_bytes(30 * packed.compress(bytes(1 << 23)))
+    start = time.perf_counter()
+    with pytest.raises(ValueError, match="swell to more than 100 times their size"):
+        next(read_structures(tmp_path / name))
+    assert time.perf_counter() - start < 10
+
+
+def test_a_device_or_a_pipe_is_no_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe.cif")
+    for path in (tmp_path / "pipe.cif", "/dev/zero"):
+        with pytest.raises(ValueError, match="is no file, but a device or a pipe"):
+            next(read_structures(path))
+
+
+def test_a_property_of_very_many_columns_takes_no_memory(tmp_path):
+    path = tmp_path / "a.extxyz"
+    path.write_text("1\nProperties=species:S:1:pos:R:3:forces:R:300000000000\nCu 0 0 0\n")
+    with pytest.raises(ValueError, match="too many columns"):
+        next(read_structures(path))
 
 
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))

@@ -7,9 +7,9 @@ import nbformat
 import papermill
 import pytest
 
-from xtalsight.store import load_json
-from xtalsight.study.profiles import parameters
-from xtalsight.study.run import execute
+from xtalsight.store import load_json, save_json
+from xtalsight.study.profiles import Run, parameters
+from xtalsight.study.run import _alone, _expected, execute
 
 SCRIPT = """# ---
 # jupyter:
@@ -114,3 +114,25 @@ def test_figures_that_are_no_longer_made_disappear(study):
 def test_unknown_profile(study):
     with pytest.raises(ValueError, match="huge"):
         parameters("01_answer", "huge")
+
+
+def test_two_processes_do_not_run_one_notebook_and_the_second_says_who_does(study):
+    path = script(study, 4)
+    with _alone(Run("01_answer", "smoke")):
+        command = [sys.executable, "-m", "xtalsight.study.run", path, "--profile", "smoke"]
+        finished = subprocess.run(command, capture_output=True, text=True, check=False, cwd=study)
+        assert finished.returncode == 1
+        assert finished.stderr == f"error: process {os.getpid()} is running 01_answer (smoke): wait for it, or end it\n"
+    assert execute(path, "smoke").exists()
+
+
+def test_it_says_what_runs_and_what_is_left(study):
+    for name in ("02_more", "03_last"):
+        (study / "notebooks" / f"{name}.py").touch()
+    minutes = {"time.01_answer.minutes": 2.6, "time.02_more.minutes": 7.0, "time.03_last.minutes": 5.5}
+    save_json(study / "figures" / "results.json", minutes)
+    path = study / "notebooks" / "01_answer.py"
+    assert _expected(path, "smoke") == ", 1 of 3"
+    assert _expected(path, "full") == ", 1 of 3: about 3 minutes, 12 more for all after it"
+    (study / "figures" / "results.json").unlink()
+    assert _expected(path, "full") == ", 1 of 3"

@@ -1,3 +1,7 @@
+import subprocess
+import sys
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +16,23 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
         temporary.write_text("half")
         raise KeyboardInterrupt
     assert load_json(path) == {"a": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_left_goes_with_the_next_write_and_what_is_in_use_stays(tmp_path):
+    path = tmp_path / "numbers.json"
+    code = "import sys, time; from xtalsight.store import replacing\nwith replacing(sys.argv[1]) as t: t.touch(); time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", code, path])
+    try:
+        while not list(tmp_path.glob(".numbers-*/numbers.json")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        save_json(path, {"a": 1})
+        assert len(list(tmp_path.iterdir())) == 2, "the other process is still writing"
+    finally:
+        process.kill()
+        process.wait()
+    save_json(path, {"a": 2})
     assert list(tmp_path.iterdir()) == [path]
 
 

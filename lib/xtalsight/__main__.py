@@ -25,12 +25,21 @@ _BESIDE = (".grains.csv", ".neighbours.csv", ".png")  # endings of what `map` wr
 _PATIENCE = 8  # seconds, with a scheduler
 
 
+def _printable(text):
+    """In one line, whatever characters a file name has."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def _complain(message):
+    print(f"error: {_printable(message)}", file=sys.stderr)
+
+
 def _network_exists(folder):
     """Whether there is such a network; if not, say so."""
     try:
         prototype_files(folder)
     except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _complain(error)
         return False
     return True
 
@@ -86,14 +95,14 @@ def classify_files(
                 with tqdm.external_write_mode():
                     if isinstance(result, str):
                         failed = 1
-                        print(f"error: {result}", file=sys.stderr)
+                        _complain(result)
                     else:
                         print(json.dumps(result, ensure_ascii=False) if as_json else _text(result), flush=True)
                 if progress is not None:
                     progress.update()
     except (ValueError, OSError) as error:
         failed = 1
-        print(f"error: {error}", file=sys.stderr)
+        _complain(error)
     finally:
         if progress is not None:
             progress.close()
@@ -142,7 +151,7 @@ def _text(result):
     ]
     if standard := result["standard"]:
         lines.append(f"in the standard orientation, for comparison: {standard['class']}, {standard['probability']:.2%}")
-    return "\n    ".join((f"{result['file']}, frame {result['frame']}: {answer}", *lines))
+    return "\n    ".join((f"{_printable(result['file'])}, frame {result['frame']}: {answer}", *lines))
 
 
 def map_file(
@@ -179,7 +188,7 @@ def map_file(
     except (ValueError, OSError) as error:
         message = str(error)
         known = str(file) in message or str(beside(target, "")) in message
-        print(f"error: {message}" if known else f"error: {file}: {message}", file=sys.stderr)
+        _complain(message if known else f"{file}: {message}")
         return 1
     except KeyboardInterrupt:
         goes_on = f": the same command goes on where it stopped ({parts})" if parts.exists() else ""
@@ -273,7 +282,7 @@ def learn_folder(folder, name: str | None, minutes: float, seed: int) -> int:
         make_reproducible(seed)
         card = learn(prototypes, target, minutes, seed)
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        _complain(error)
         return 1
     except KeyboardInterrupt:
         print(f"\ninterrupted: the same command goes on where it stopped ({target})", file=sys.stderr)

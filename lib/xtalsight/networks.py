@@ -258,6 +258,8 @@ def train(
     saved, log = (Path(folder) / f"{model.name}-{identity[:12]}{ending}" for ending in (".keras", ".csv"))
     steps = -(-len(images) // batch_size)
     history, done = [], 0
+    # Keras' BackupAndRestore keeps no history, and neither the order of the images nor the streams of dropout: what it ends with
+    # is another network.
     if saved.exists():
         model = keras.models.load_model(saved)
         done = int(model.optimizer.iterations) // steps

@@ -1,6 +1,8 @@
 """Read structure files: what ASE reads, and what practice brings besides."""
 
+import bz2
 import csv
+import gzip
 import io
 import json
 import lzma
@@ -28,6 +30,9 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 _PEEK = 50_000  # bytes at the beginning of a file by which its format is told
+_UNPACKED = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_PIECE, _MUCH, _SWOLLEN = 1 << 22, 1 << 27, 100  # bytes; bytes; times
+_COLUMNS = 9999  # of a property in extended XYZ, at most
 _ROWS = 100_000  # lines that are parsed at a time
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?"
 _THREE = rf"[ \t]*{_NUMBER}[ \t]+{_NUMBER}[ \t]+{_NUMBER}[ \t]*(?:[#!].*)?\n"
@@ -85,11 +90,14 @@ def read_structures(path) -> Iterator[Atoms]:
         raise ValueError(f"{path} is a directory: name the files in it")
     if not path.exists():
         raise ValueError(f"{path} does not exist")
+    if not path.is_file():
+        raise ValueError(f"{path} is no file, but a device or a pipe")
     if path.stat().st_size == 0:
         raise ValueError(f"{path} is empty")
     frames = 0
     format = None
     try:
+        _check_unpacked(path)
         format = _format(path)
         read = _read_extxyz if format == "extxyz" else _READERS.get(format)
         for atoms in _quietly(_read_with_ase(path, format) if read is None else read(path)):
@@ -105,6 +113,20 @@ def read_structures(path) -> Iterator[Atoms]:
         raise ValueError(f"{path} cannot be read{beyond}: {_reason(error, format)}") from error
     if frames == 0:
         raise ValueError(f"{path} holds no structure that is recognised")
+
+
+def _check_unpacked(path):
+    """Refuse compressed data that are made to swell: no structures shrink to a hundredth."""
+    if path.suffix not in (".gz", ".bz2", ".xz"):
+        return
+    unpacked = 0
+    with open(path, "rb") as packed, _UNPACKED[path.suffix](packed) as file:
+        while some := file.read(_PIECE):
+            unpacked += len(some)
+            if unpacked > _MUCH:
+                if unpacked > _SWOLLEN * packed.tell():
+                    raise ValueError(f"its compressed data swell to more than {_SWOLLEN} times their size")
+                return
 
 
 def _format(path):
@@ -161,7 +183,7 @@ def _reason(error, format):
     reader = "its reader" if format in _READERS else f"its reader (ASE, format {format})"
     if word := re.search(r"(?:could not convert string|invalid literal for int\(\)).*?(['\"].*['\"])", message):
         return f"{reader} finds {word[1].replace(chr(92) + 'n', '')[:60]} where a number should be"
-    if (format is None or format in _READERS) and type(error) is ValueError:
+    if isinstance(error, _TooManyColumns) or ((format is None or format in _READERS) and type(error) is ValueError):
         return message
     if isinstance(error, ImportError):
         return f"{reader} needs {error.name}, which is not installed"
@@ -725,7 +747,7 @@ def _read_extxyz(path):
     while True:
         try:
             atoms = next(frames, None)
-        except (OSError, EOFError, MemoryError, zlib.error, lzma.LZMAError):  # ASE could do no better
+        except (OSError, EOFError, MemoryError, _TooManyColumns, zlib.error, lzma.LZMAError):  # ASE could do no better
             raise
         except Exception:  # noqa: BLE001  ASE can read it, or says what is wrong
             break
@@ -748,6 +770,10 @@ def _read_plain_extxyz(path):
             yield atoms
 
 
+class _TooManyColumns(ValueError):
+    """More than any file has, and than there is memory for."""
+
+
 def _extxyz_frame(lines, n):
     """Return one frame; what ASE does with its columns is done to them as a whole."""
     if n < 1:
@@ -756,7 +782,10 @@ def _extxyz_frame(lines, n):
     info = key_val_str_to_dict(comment) if comment else {}
     cell = info.pop("Lattice", None)
     pbc = info.pop("pbc", None if cell is None else True)
-    told, names, fields, _ = parse_properties(info.pop("Properties", "species:S:1:pos:R:3"))
+    properties = info.pop("Properties", "species:S:1:pos:R:3")
+    if any(len(digits) > len(str(_COLUMNS)) for digits in re.findall(r"\d+", properties)):
+        raise _TooManyColumns(f"its Properties, {properties[:60]!r}, have too many columns")
+    told, names, fields, _ = parse_properties(properties)
     arrays = {told[name][0]: None for name in names}
     if len(arrays) < len(names):
         raise ValueError("one property twice")

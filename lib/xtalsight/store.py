@@ -3,25 +3,45 @@
 import hashlib
 import json
 import os
+import shutil
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 
 import pandas as pd
+from filelock import FileLock, Timeout
+
+_IN_USE = ".in-use"
 
 
 @contextmanager
 def replacing(path):
     """Give a temporary path with the ending of `path`; move it to `path` when the block ends without an error.
 
-    An interrupted or failed block leaves `path` as it was.
+    An interrupted or failed block leaves `path` as it was. What a killed process has left beside it is removed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
+    prefix = f".{path.stem}-"
+    for folder in path.parent.glob(f"{escape(prefix)}*"):
+        _remove_if_left(folder)
+    with (
+        tempfile.TemporaryDirectory(dir=path.parent, prefix=prefix) as folder,
+        FileLock(Path(folder) / _IN_USE),  # the system opens it when the process dies, however it dies
+    ):
         temporary = Path(folder) / path.name
         yield temporary
         os.replace(temporary, path)
+
+
+def _remove_if_left(folder):
+    """Remove a temporary folder if no process uses it any more."""
+    lock = folder / _IN_USE
+    if not lock.exists():  # another folder, or one that is just being made
+        return
+    with suppress(Timeout, OSError), FileLock(lock, timeout=0):
+        shutil.rmtree(folder)
 
 
 def save_json(path, data):

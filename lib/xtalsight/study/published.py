@@ -71,6 +71,7 @@ def fetch(folder, server: str = SERVER) -> list[str]:
     lock_file = folder / "checksums.json"
     lock = load_json(lock_file) if lock_file.exists() else {}
     pooch.get_logger().setLevel("WARNING")
+    # pooch's own way to a Dataverse starts over when half a gigabyte breaks off near its end, and cannot ask for the original format.
     files = _choose(_list_files(server), folder)
     for name, file in files.items():
         path = pooch.retrieve(

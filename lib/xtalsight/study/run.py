@@ -11,15 +11,17 @@ import re
 import shutil
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import jupytext
 import nbformat
 import papermill
+from filelock import FileLock, Timeout
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
-from xtalsight.store import replacing, save_json
-from xtalsight.study.profiles import PROFILES, Run, parameters
+from xtalsight.store import load_json, replacing, save_json
+from xtalsight.study.profiles import PROFILES, Run, parameters, root
 from xtalsight.study.report import collect_results, fill_numbers
 
 
@@ -39,9 +41,32 @@ def execute(script: Path, profile: str) -> Path:
         The profile sets a parameter that the notebook does not have.
     papermill.exceptions.PapermillExecutionError
         A cell failed.
+    OSError
+        Another process is running it, or the disk is full, for example.
     """
-    name = script.stem
-    run = Run(name, profile)
+    run = Run(script.stem, profile)
+    with _alone(run):
+        return _execute(script, run)
+
+
+@contextmanager
+def _alone(run):
+    """Keep other processes from running the same notebook in the same profile."""
+    path = run.folder / "locks" / f"{run.notebook}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    owner = path.with_suffix(".pid")
+    try:
+        held = FileLock(path, timeout=0).acquire()
+    except Timeout as error:
+        who = owner.read_text() if owner.exists() else "unknown"
+        raise OSError(f"process {who} is running {run.notebook} ({run.profile}): wait for it, or end it") from error
+    with held:
+        owner.write_text(str(os.getpid()))
+        yield
+
+
+def _execute(script, run):
+    name, profile = run.notebook, run.profile
     target = run.folder / f"{name}.ipynb"
     failed = target.with_suffix(".failed.ipynb")
     values = parameters(name, profile)
@@ -104,15 +129,30 @@ def _finish(path, results):
     nbformat.write(notebook, path)
 
 
+def _expected(script, profile):
+    """What is known of the time that it takes, and all after it, from the committed run."""
+    notebooks = sorted(script.parent.glob("[0-9]*.py"))
+    place = [path.name for path in notebooks].index(script.name)
+    text = f", {place + 1} of {len(notebooks)}"
+    results = root() / "figures" / "results.json"
+    if profile != "full" or not results.exists():
+        return text
+    known = load_json(results)
+    this, *later = (known.get(f"time.{path.stem}.minutes", 0) for path in notebooks[place:])
+    return f"{text}: about {max(this, 1):.0f} minutes, {sum(later):.0f} more for all after it"
+
+
 def main():
     parser = argparse.ArgumentParser(prog="python -m xtalsight.study.run", description="Run one notebook of the study.")
     parser.add_argument("script", type=Path, help="the jupytext script, notebooks/NN_name.py")
     parser.add_argument("--profile", choices=PROFILES, default="smoke")
     arguments = parser.parse_args()
-    print(f"── {arguments.script.stem} ({arguments.profile})", flush=True)
+    print(
+        f"── {arguments.script.stem} ({arguments.profile}){_expected(arguments.script, arguments.profile)}", flush=True
+    )
     try:
         execute(arguments.script, arguments.profile)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
     except papermill.exceptions.PapermillExecutionError as error:
         sys.exit(f"error: {arguments.script.stem}, cell {error.exec_count}: {error.ename}: {error.evalue}\n{error}")
