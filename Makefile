@@ -8,6 +8,7 @@
 #   make classify FILE="a.cif b.xyz"  name the crystal structure in each file
 #   make published-data  fetch the original arrays (network, some 0.5 GB each) into data/published
 #   make bench        measure speed: fingerprint against a plain sum, training against the matrix product
+#   make campaign     what malformed and hostile files do (some ten minutes), into docs/campaign.md
 #   make env          make the environment in .venv from requirements.txt (the others do it where it is missing)
 #   make sync         write the paired .ipynb of every script; make check-sync only compares
 #   make lock         resolve pyproject.toml into requirements.txt again (needs uv)
@@ -28,7 +29,7 @@ EXECUTED := $(SCRIPTS:notebooks/%.py=$(BUILD)/%.ipynb)
 LIBRARY := $(filter-out %/bench.py %/book.py %/pairing.py,$(wildcard lib/xtalsight/*.py lib/xtalsight/study/*.py))
 COMMON := $(LIBRARY) notebooks/profiles.yaml notebooks/matplotlibrc $(ENV)
 
-.PHONY: help all smoke test lab book classify published-data bench env sync check-sync lock clean
+.PHONY: help all smoke test lab book classify published-data bench campaign env sync check-sync lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -37,7 +38,7 @@ help:
 all: $(EXECUTED)
 
 smoke: $(ENV)
-	@$(MAKE) --no-print-directory all PROFILE=smoke
+	@$(MAKE) --no-print-directory -j2 all PROFILE=smoke
 
 # A notebook runs again when its script, the library, the parameters or an earlier notebook that it reads has changed.
 $(BUILD)/%.ipynb: notebooks/%.py $(COMMON)
@@ -49,6 +50,9 @@ $(BUILD)/05_attentive_response_maps.ipynb $(BUILD)/07_robustness.ipynb: $(BUILD)
 $(filter $(BUILD)/08% $(BUILD)/13%,$(EXECUTED)): $(BUILD)/07_robustness.ipynb
 $(filter $(addprefix $(BUILD)/,09% 10% 12%),$(EXECUTED)): $(BUILD)/08_any_orientation.ipynb
 $(BUILD)/11_classify_your_crystal.ipynb: $(BUILD)/10_which_of_hundreds.ipynb
+ifeq ($(PROFILE),full) # writes the networks that travel with the package, which maps ask
+$(BUILD)/13_every_atom.ipynb: $(BUILD)/10_which_of_hundreds.ipynb
+endif
 $(filter $(addprefix $(BUILD)/,09% 10% 13%),$(EXECUTED)): $(wildcard tests/reference/*)
 $(filter $(BUILD)/03% $(BUILD)/04% $(BUILD)/06%,$(EXECUTED)): $(wildcard data/published/*.pkl)
 $(BUILD)/99_report.ipynb: $(filter-out $(BUILD)/99%,$(EXECUTED)) README.md
@@ -74,10 +78,16 @@ published-data: $(ENV)
 bench: $(ENV)
 	@$(PY) -m xtalsight.study.bench
 
+campaign: $(ENV)
+	@PYTHONWARNINGS=ignore $(PY) tests/campaign/hostile_files.py
+
 sync: $(ENV)
 	@$(PY) -m xtalsight.study.pairing
 
-check-sync: $(ENV)
+check-campaign: $(ENV)
+	@PYTHONWARNINGS=ignore $(PY) tests/campaign/hostile_files.py
+
+sync: $(ENV)
 	@$(PY) -m xtalsight.study.pairing --check
 
 env: $(ENV)

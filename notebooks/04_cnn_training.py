@@ -58,8 +58,8 @@ source = "generated"  # of the data; or "published", if `make published-data` fe
 seed = 0  # of weights, dropout, splits and the order of the images
 threads = 2  # of TensorFlow: results differ between numbers of threads
 held_out = 0.05  # fraction of the structures (or of the elements) that no network is trained on
-table_1_epochs = 2  # of the large network; the paper and the report take 5
-compact_epochs = 20  # of the compact network
+table_1_epochs = 1  # of the large network; the paper and the report take 5
+compact_epochs = 12  # of the compact network
 compact_seeds = 1  # independent trainings of the compact network on each split
 
 # %%

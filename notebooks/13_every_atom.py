@@ -71,8 +71,8 @@ relaxed_atoms = 2000  # of a copper polycrystal
 relax_steps = 5  # of its relaxation
 hot_metals = 1  # of Cu, Al and Pt
 hot_balls_every = 2  # of the stored snapshots of molecular dynamics
-md_steps = 40  # of 5 fs, for each temperature of the hot crystals
-melting_steps = 150  # of 5 fs, for half of a crystal to melt
+md_steps = 20  # of 5 fs, for each temperature of the hot crystals
+melting_steps = 90  # of 5 fs, for half of a crystal to melt
 
 # %%
 run = Run("13_every_atom", profile)
