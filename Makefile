@@ -8,7 +8,7 @@
 #   make classify FILE="a.cif b.xyz"  name the crystal structure in each file
 #   make published-data  fetch the original arrays (network, some 0.5 GB each) into data/published
 #   make bench        measure speed: fingerprint against a plain sum, training against the matrix product
-#   make campaign     what malformed and hostile files do (some ten minutes), into docs/campaign.md
+#   make campaign     what hostile files, kills and full disks do (an hour), into docs/campaign.md
 #   make env          make the environment in .venv from requirements.txt (the others do it where it is missing)
 #   make sync         write the paired .ipynb of every script; make check-sync only compares
 #   make lock         resolve pyproject.toml into requirements.txt again (needs uv)
@@ -80,14 +80,12 @@ bench: $(ENV)
 
 campaign: $(ENV)
 	@PYTHONWARNINGS=ignore $(PY) tests/campaign/hostile_files.py
+	@$(PY) tests/campaign/interrupted_runs.py
 
 sync: $(ENV)
 	@$(PY) -m xtalsight.study.pairing
 
-check-campaign: $(ENV)
-	@PYTHONWARNINGS=ignore $(PY) tests/campaign/hostile_files.py
-
-sync: $(ENV)
+check-sync: $(ENV)
 	@$(PY) -m xtalsight.study.pairing --check
 
 env: $(ENV)
