@@ -55,7 +55,7 @@ pd.Series(results).to_frame("value")
 # ## Figures and tables
 
 # %%
-report.publish(run.folder, target, profile, results)
+results = report.publish(run.folder, target, profile, results)  # where only times differ, those that are there
 manifest = store.load_json(target / "manifest.json")
 pd.Series({name: entry["notebook"] for name, entry in manifest["files"].items()}).to_frame("made by")
 

@@ -1072,6 +1072,12 @@ def test_weights_are_published_with_the_numbers_of_their_run(tmp_path):
     assert [card[name]["thresholds"] for name in ("compact", "any_orientation")] == [[0.9] * 7, [0.8] * 7]
     assert [card[name]["parameters"] for name in ("compact", "any_orientation", "table_1")] == [20, 50, 30]
     assert (tmp_path / "weights" / "prototypes.onnx").read_bytes() == b"many"
+    cards = {path: load_json(path) | {"commit": "earlier"} for path in (tmp_path / "weights").glob("*.json")}
+    for path, of_earlier in cards.items():
+        save_json(path, of_earlier)
+    publish_weights(tmp_path, tmp_path / "weights", results)
+    publish_prototypes(tmp_path, tmp_path / "weights")
+    assert all(load_json(path) == of_earlier for path, of_earlier in cards.items()), "the same networks"
     for name, source in (("compact", "robust"), ("any_orientation", "any_orientation"), ("table_1", "table_1")):
         network = inference.load(tmp_path / "weights" / f"{name}.onnx", card[name]["sha256"])
         images = np.random.default_rng(SEED).random((3, *trained[source].input_shape[1:]), np.float32)

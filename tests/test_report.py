@@ -68,6 +68,25 @@ def test_publish_names_the_notebook_and_removes_what_is_gone(tmp_path):
     assert load_json(target / "results.json") == {"a": 1}
 
 
+def test_where_only_times_differ_all_stays_as_it_was(tmp_path):
+    made = tmp_path / "build" / "figures" / "04_cnn_training" / "table_02_speed.md"
+    made.parent.mkdir(parents=True)
+    made.write_text("3 s")
+    target = tmp_path / "figures"
+    first = {"cnn.accuracy": 0.5, "cnn.seconds": 3.0, "time.all.minutes": 2.0}
+    assert publish(tmp_path / "build", target, "smoke", first) == first
+    made.write_text("4 s")
+    slower = first | {"cnn.seconds": 4.0, "time.all.minutes": 3.0}
+    assert publish(tmp_path / "build", target, "smoke", slower) == first
+    assert (load_json(target / "results.json"), (target / made.name).read_text()) == (first, "3 s")
+    better = slower | {"cnn.accuracy": 0.6}
+    assert publish(tmp_path / "build", target, "smoke", better) == better
+    assert (load_json(target / "results.json"), (target / made.name).read_text()) == (better, "4 s")
+    (target / made.name).unlink()
+    assert publish(tmp_path / "build", target, "smoke", slower | {"cnn.accuracy": 0.6}) == better
+    assert (target / made.name).exists()
+
+
 class TestCommitted:
     """What is committed belongs together."""
 

@@ -85,22 +85,17 @@ def collect_results(folder: Path) -> dict:
     return dict(sorted(merged.items()))
 
 
-def publish(folder: Path, target: Path, profile: str, results: dict):
-    """Copy figures and tables of a profile to `target`, with ``results.json`` and ``manifest.json``.
+def publish(folder: Path, target: Path, profile: str, results: dict) -> dict:
+    """Copy figures and tables of a profile to `target`, with ``results.json`` and ``manifest.json``; return the numbers there.
 
     The manifest names for each figure and table the notebook that made it and its checksum, for each notebook the checksum
     of its script and its parameters, the checksums of the networks in the package, and the versions of the libraries.
-    Figures and tables in `target` that no notebook makes any more are removed.
+    Figures and tables in `target` that no notebook makes any more are removed. Where nothing but measured times has changed,
+    all stays as it is: running again leaves a repository clean.
     """
     # A run that was killed can leave a hidden folder beside the finished files.
     files = sorted(file for kind in ("fig", "table") for file in Path(folder, "figures").glob(f"*/{kind}_*.*"))
     files = [file for file in files if file.parent.name in _notebooks()]
-    target.mkdir(parents=True, exist_ok=True)
-    for old in {*target.glob("fig_*.*"), *target.glob("table_*.*")} - {target / file.name for file in files}:
-        old.unlink()
-    for file in files:
-        with replacing(target / file.name) as temporary:
-            shutil.copyfile(file, temporary)
     notebooks = sorted({file.parent.name for file in files})
     manifest = {
         "profile": profile,
@@ -108,11 +103,40 @@ def publish(folder: Path, target: Path, profile: str, results: dict):
         "notebooks": {
             name: {"sha256": sha256(_script(name)), "parameters": _parameters(name, profile)} for name in notebooks
         },
-        "files": {file.name: {"notebook": file.parent.name, "sha256": sha256(file)} for file in files},
         "weights": {file.name: sha256(file) for file in sorted(WEIGHTS.iterdir())},
     }
+    if (known := _published(target, manifest, {file.name for file in files}, results)) is not None:
+        return known
+    target.mkdir(parents=True, exist_ok=True)
+    for old in {*target.glob("fig_*.*"), *target.glob("table_*.*")} - {target / file.name for file in files}:
+        old.unlink()
+    for file in files:
+        with replacing(target / file.name) as temporary:
+            shutil.copyfile(file, temporary)
+    manifest["files"] = {file.name: {"notebook": file.parent.name, "sha256": sha256(file)} for file in files}
     save_json(target / "manifest.json", manifest)
     save_json(target / "results.json", results)
+    return results
+
+
+_MEASURED = re.compile(
+    r"^time\.|second|minute|gigaflops|over_arithmetic|memory"
+)  # in names of results: other in each run
+
+
+def _published(target, manifest, names, results):
+    """The numbers in `target` if they were made as these and are the same, but for times; else None."""
+    try:
+        there, known = (load_json(target / f"{name}.json") for name in ("manifest", "results"))
+    except FileNotFoundError:
+        return None
+    is_there = there.get("files", {}).keys() == names and all((target / name).exists() for name in names)
+    is_same = all(there.get(key) == value for key, value in manifest.items())
+    return known if is_there and is_same and _without_times(known) == _without_times(results) else None
+
+
+def _without_times(results):
+    return {key: value for key, value in results.items() if not _MEASURED.search(key)}
 
 
 def publish_weights(folder: Path, target: Path, results: dict):
@@ -174,7 +198,7 @@ def publish_weights(folder: Path, target: Path, results: dict):
         path = target / f"{name}.onnx"
         networks.export(networks.load(Path(folder, "artefacts", f"{source}.keras")), path)
         card[name]["sha256"] = sha256(path)
-    save_json(target / "model_card.json", card)
+    _save_card(target / "model_card.json", card)
 
 
 def publish_prototypes(folder: Path, target: Path):
@@ -182,7 +206,13 @@ def publish_prototypes(folder: Path, target: Path):
     learned = Path(folder, "artefacts", "prototypes")
     with replacing(target / "prototypes.onnx") as temporary:
         shutil.copyfile(learned / "network.onnx", temporary)
-    save_json(target / "prototypes.json", {"commit": _commit(), **load_json(learned / "card.json")})
+    _save_card(target / "prototypes.json", {"commit": _commit(), **load_json(learned / "card.json")})
+
+
+def _save_card(path, card):
+    """Write a card; of the same networks the commit that first made them stays."""
+    if not path.exists() or load_json(path) | {"commit": None} != card | {"commit": None}:
+        save_json(path, card)
 
 
 def _commit():
