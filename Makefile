@@ -26,7 +26,7 @@ ENV :=
 endif
 SCRIPTS := $(sort $(wildcard notebooks/[0-9]*.py))
 EXECUTED := $(SCRIPTS:notebooks/%.py=$(BUILD)/%.ipynb)
-LIBRARY := $(filter-out %/bench.py %/book.py %/pairing.py,$(wildcard lib/xtalsight/*.py lib/xtalsight/study/*.py))
+LIBRARY := $(filter-out %/book.py %/pairing.py,$(wildcard lib/xtalsight/*.py lib/xtalsight/study/*.py))
 COMMON := $(LIBRARY) notebooks/profiles.yaml notebooks/matplotlibrc $(ENV)
 
 .PHONY: help all smoke test lab book classify published-data bench campaign env sync check-sync lock clean
@@ -79,8 +79,8 @@ bench: $(ENV)
 	@$(PY) -m xtalsight.study.bench
 
 campaign: $(ENV)
-	@PYTHONWARNINGS=ignore $(PY) tests/campaign/hostile_files.py
-	@$(PY) tests/campaign/interrupted_runs.py
+	@PYTHONWARNINGS=ignore $(PY) tests/campaign/hostile_files.py; files=$$?; \
+	$(PY) tests/campaign/interrupted_runs.py && exit $$files
 
 sync: $(ENV)
 	@$(PY) -m xtalsight.study.pairing

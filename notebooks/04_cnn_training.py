@@ -74,7 +74,8 @@ networks.make_reproducible(seed, threads)
 # trained on.
 
 # %%
-recipes, images, remark = published.load() if source == "published" else dataset.load(run.path(""))
+load = {"generated": lambda: dataset.load(run.path("")), "published": published.load}
+recipes, images, remark = load[source]()
 images = {"pristine": images["pristine"], "vacancies_25": images["vacancies"]}
 print(remark)
 labels = recipes.label.to_numpy()

@@ -89,7 +89,8 @@ ring = DiffractionGeometry().ring
 # and the *kinds of crystal* behind them.
 
 # %%
-recipes, images, remark = published.load() if source == "published" else dataset.load(run.path(""))
+load = {"generated": lambda: dataset.load(run.path("")), "published": published.load}
+recipes, images, remark = load[source]()
 kinds = ("pristine", "vacancies")
 images = {kind: stack.reshape(len(stack), -1) for kind, stack in images.items()}
 labels = recipes.label.to_numpy()

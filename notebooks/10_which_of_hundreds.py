@@ -81,7 +81,7 @@ from xtalsight.study.profiles import Run, root
 profile = "smoke"  # where results come from and go: build/<profile>
 seed = 0  # of structures, weights and the order of the spectra
 threads = 2  # of TensorFlow: results differ between numbers of threads
-one_in = 4  # prototypes of the library: so many
+one_in = 4  # one in so many prototypes of the library is learned
 learn_per_prototype = 6  # damaged clouds of each prototype to train on
 strangers_to_learn = 200  # structures of none of them to train on
 epochs = 8  # of the network

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import ase.io
 import numpy as np
+import onnx
 import pytest
 from ase import Atoms
 from ase.build import bcc110, bulk, fcc100, fcc111, graphene, molecule
@@ -500,7 +501,9 @@ def network_folder(tmp_path):
 
 
 def test_a_network_of_an_earlier_version_is_to_be_learned_again(network_folder):
-    (network_folder / "network.onnx").rename(network_folder / "network.keras")
+    shutil.copy(network_folder / "network.onnx", network_folder / "network.keras")
+    load_prototypes(network_folder)  # it has been
+    (network_folder / "network.onnx").unlink()
     with pytest.raises(ValueError, match="learn it again"):
         load_prototypes(network_folder)
 
@@ -957,6 +960,15 @@ def test_command_line_answers_the_others_when_a_file_fails(tmp_path):
     assert [line.split(":")[0] for line in finished.stderr.splitlines()] == ["error", "error"]
 
 
+def test_a_name_that_is_no_text_does_not_keep_others_from_their_answers(tmp_path):
+    name = os.fsdecode(b"\xff.cif")
+    bulk("Cu").write(tmp_path / "copper.cif")
+    shutil.copy(tmp_path / "copper.cif", tmp_path / name)
+    finished = run_command("--json", name, "copper.cif", cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    assert [json.loads(line)["file"] for line in finished.stdout.splitlines()] == ["\udcff.cif", "copper.cif"]
+
+
 def test_command_line_prints_an_object_a_line(tmp_path):
     for index, symbol in enumerate(("Cu", "W")):
         bulk(symbol).write(tmp_path / "two.extxyz", append=index > 0)
@@ -1018,6 +1030,8 @@ def test_weights_are_small_and_have_a_card():
         network, card = load_network(name)
         assert network.get_outputs()[0].shape == ["n", len(classes)]
         assert card["classes"] == classes
+        stored = sum(np.prod(constant.dims) for constant in onnx.load(WEIGHTS / f"{name}.onnx").graph.initializer)
+        assert 0.98 <= stored / card["parameters"] <= 1.01, "normalisation is folded into its neighbours"
     assert load_json(WEIGHTS / "model_card.json")["commit"]
 
 

@@ -1,7 +1,6 @@
 import subprocess
 import sys
 
-import keras
 import numpy as np
 import pytest
 
@@ -51,7 +50,7 @@ def test_the_same_network_is_the_same_file(tmp_path):
 
 def test_what_is_no_network_is_said_in_one_line(tmp_path):
     path = tmp_path / "network.onnx"
-    for content in (b"", b"\x00" * 100, b"import os", keras.__doc__.encode() if keras.__doc__ else b"keras"):
+    for content in (b"", b"\x00" * 100, b"import os", b"PK keras"):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"network\.onnx is no network") as error:
             inference.load(path)

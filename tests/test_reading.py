@@ -712,6 +712,30 @@ def test_data_that_swell_are_not_unpacked(tmp_path, name, packed):
     assert time.perf_counter() - start < 10
 
 
+@pytest.mark.parametrize("ending, packed", [("gz", gzip), ("bz2", bz2), ("xz", lzma)])
+def test_of_packed_data_that_are_cut_off_the_whole_frames_are_read(tmp_path, ending, packed):
+    dice = np.random.default_rng(SEED)
+    frames = [COPPER.copy() for _ in range(400)]
+    for atoms in frames:
+        atoms.positions += dice.normal(0, 0.1, atoms.positions.shape)
+    ase.io.write(tmp_path / "whole.extxyz", frames)
+    content = packed.compress((tmp_path / "whole.extxyz").read_bytes())
+    path = tmp_path / f"cut.extxyz.{ending}"
+    path.write_bytes(content[: int(0.8 * len(content))])
+    found = []
+    with pytest.raises(ValueError, match=r"cannot be read beyond its first \d+ structures: .*cut off"):
+        for atoms in read_structures(path):
+            found.append(atoms)  # noqa: PERF402  a list would lose those before the error
+    assert 100 < len(found) < 400
+
+
+def test_the_name_of_a_property_may_be_a_number(tmp_path):
+    atoms = COPPER.copy()
+    atoms.set_array("c_20240101", np.arange(len(atoms)))
+    ase.io.write(tmp_path / "a.extxyz", atoms)
+    assert only(tmp_path / "a.extxyz").arrays["c_20240101"].tolist() == list(range(len(atoms)))
+
+
 def test_a_device_or_a_pipe_is_no_file(tmp_path):
     os.mkfifo(tmp_path / "pipe.cif")
     for path in (tmp_path / "pipe.cif", "/dev/zero"):

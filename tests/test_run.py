@@ -133,6 +133,7 @@ def test_it_says_what_runs_and_what_is_left(study):
     save_json(study / "figures" / "results.json", minutes)
     path = study / "notebooks" / "01_answer.py"
     assert _expected(path, "smoke") == ", 1 of 3"
-    assert _expected(path, "full") == ", 1 of 3: about 3 minutes, 12 more for all after it"
+    assert _expected(path, "full") == ", 1 of 3: 2.6 minutes when it was measured, 12 for all after it"
+    assert _expected(study / "notebooks" / "my_trial.py", "full") == ""
     (study / "figures" / "results.json").unlink()
     assert _expected(path, "full") == ", 1 of 3"

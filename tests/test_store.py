@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from xtalsight import store
 from xtalsight.store import load_json, load_table, replacing, save_json, save_table
 
 
@@ -19,7 +20,8 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_a_killed_process_left_goes_with_the_next_write_and_what_is_in_use_stays(tmp_path):
+def test_what_a_killed_process_left_goes_with_the_next_write_and_what_is_in_use_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "_JUST_MADE", 0)
     path = tmp_path / "numbers.json"
     code = "import sys, time; from xtalsight.store import replacing\nwith replacing(sys.argv[1]) as t: t.touch(); time.sleep(60)"
     process = subprocess.Popen([sys.executable, "-c", code, path])

@@ -231,9 +231,9 @@ def _map_one(file, atoms, target, radius, network, overwrite, jobs):
     shares = accepted.share.groupby(names).sum().sort_values(ascending=False)
     of_all = [f"{name} {share:.1%}" for name, share in shares.items()] or ["no class"]
     of_all += [f"refused {table.share.sum() - shares.sum():.1%}", f"without grain {(found.grain < 0).mean():.1%}"]
-    print(f"{file}: {len(atoms)} atoms, {len(table)} grains, balls of {found.radius:.2f} Å")
+    print(f"{_printable(file)}: {len(atoms)} atoms, {len(table)} grains, balls of {found.radius:.2f} Å")
     print(f"    {', '.join(of_all)}")
-    print(f"    written: {', '.join(map(str, (target, *files)))}")
+    print(f"    written: {_printable(', '.join(map(str, (target, *files))))}")
     return 0
 
 
@@ -243,7 +243,7 @@ def _map_trajectory(file, target, radius, network, every, overwrite, jobs):
 
     table = map_trajectory(file, target, radius, network, every, overwrite, jobs)
     mapped = table[table.reason.isna()]
-    print(f"{file}: {len(mapped)} of {len(table)} frames mapped")
+    print(f"{_printable(file)}: {len(mapped)} of {len(table)} frames mapped")
     for name in (*CLASSES, "other", "refused", "without_grain"):
         if (mapped[name] > 0).any():
             shares = f"{mapped[name].iloc[0]:.1%} in the first, {mapped[name].iloc[-1]:.1%} in the last"
@@ -254,7 +254,7 @@ def _map_trajectory(file, target, radius, network, every, overwrite, jobs):
     if len(unmapped) > 5:
         print(f"    and {len(unmapped) - 5} frames more")
     files = [target, *(beside(target, ending) for ending in (*_BESIDE, ".frames.csv"))]
-    print(f"    written: {', '.join(map(str, files))}")
+    print(f"    written: {_printable(', '.join(map(str, files)))}")
     return int(mapped.empty)
 
 
@@ -264,6 +264,8 @@ def learn_folder(folder, name: str | None, minutes: float, seed: int) -> int:
         "TF_ENABLE_ONEDNN_OPTS", "0"
     )  # else TensorFlow prints about it; dense layers need no such speed
     try:
+        import tf2onnx  # noqa: F401  to miss it after minutes of training would be a pity
+
         from xtalsight.learning import learn  # not above: TensorFlow takes seconds
         from xtalsight.networks import make_reproducible
         from xtalsight.prototypes import read_prototypes
@@ -371,6 +373,7 @@ def main():
         run=lambda arguments: learn_folder(arguments.folder, arguments.name, arguments.minutes, arguments.seed)
     )
     arguments = parser.parse_args()
+    sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     try:
         status = arguments.run(arguments)
     except BrokenPipeError:  # the reader, `head` for example, has seen enough

@@ -653,9 +653,9 @@ def prototype_files(folder=None) -> tuple[Path, Path]:
     if folder is None:
         return WEIGHTS / "prototypes.onnx", WEIGHTS / "prototypes.json"
     network, card = Path(folder, "network.onnx"), Path(folder, "card.json")
-    if card.exists() and Path(folder, "network.keras").exists():
-        raise ValueError(f"{folder} was learned by an earlier version: learn it again")
     if not (network.exists() and card.exists()):
+        if card.exists() and Path(folder, "network.keras").exists():
+            raise ValueError(f"{folder} was learned by an earlier version: learn it again")
         raise ValueError(f"{folder} is no network: name a folder that `xtalsight learn` has written")
     return network, card
 

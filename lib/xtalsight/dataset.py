@@ -66,9 +66,11 @@ def write_fingerprints(
     ------
     OSError
         The disk is full, for example, or workers of a cluster write to other files.
+    ValueError
+        `build` is in no module, but in a cell of a notebook, for example: whether it has changed could not be told later.
     """
     image = (geometry.n_pixels, geometry.n_pixels, 3)
-    return _write(tables, partial(fingerprint, geometry=geometry), image, n_jobs, build)
+    return _write(tables, partial(fingerprint, geometry=geometry), image, n_jobs, build, "fingerprints")
 
 
 def write_spectra(
@@ -76,10 +78,10 @@ def write_spectra(
 ) -> tuple[pd.DataFrame, float]:
     """Build structures from their recipes, compute each one's `xtalsight.spectra.spectrum` and stream these to zarr arrays,
     (n, 2, n_shells, n_degrees) float32; all else as `write_fingerprints`."""
-    return _write(tables, spectrum, (2, len(SHELLS), len(DEGREES)), n_jobs, build)
+    return _write(tables, spectrum, (2, len(SHELLS), len(DEGREES)), n_jobs, build, "spectra")
 
 
-def _write(tables, compute, shape, n_jobs, build):
+def _write(tables, compute, shape, n_jobs, build, name):
     tables = {Path(path).absolute(): recipes for path, recipes in tables.items()}  # workers may be in other folders
     arrays = {path: _open(path, recipes, compute, shape, build) for path, recipes in tables.items()}
     n_structures = max(map(len, tables.values()))
@@ -96,7 +98,7 @@ def _write(tables, compute, shape, n_jobs, build):
     to_do = sum(len(tables[path].iloc[start : start + CHUNK]) for start, paths in missing.items() for path in paths)
     earlier = max(_seconds(path) for path in arrays)
     start = time.perf_counter()
-    with tqdm(total=total, initial=total - to_do, unit=" structures", desc="fingerprints", mininterval=1) as progress:
+    with tqdm(total=total, initial=total - to_do, unit=" structures", desc=name, mininterval=1) as progress:
         for n in in_order(_write_chunk, tasks, n_jobs):
             progress.update(n)
             for path in arrays:
@@ -113,7 +115,7 @@ def _write(tables, compute, shape, n_jobs, build):
 
 
 def read_fingerprints(path, rows=slice(None)) -> np.ndarray:
-    """Read fingerprints or spectra of `write_fingerprints` into memory, (n, ...) float32: all, or a slice of them.
+    """Read what `write_fingerprints` or `write_spectra` wrote into memory, (n, ...) float32: all, or a slice of them.
 
     Raises
     ------
@@ -152,7 +154,7 @@ def load(folder) -> tuple[pd.DataFrame, dict[str, np.ndarray], str]:
     recipes = load_table(Path(folder, "recipes_pristine.csv"))
     images = {kind: read_fingerprints(Path(folder, f"fingerprints_{kind}.zarr")) for kind in ("pristine", "vacancies")}
     complete = np.all([np.isfinite(stack[:, 0, 0, 0]) for stack in images.values()], axis=0)
-    remark = f"{len(recipes)} generated structures, pristine and with 25 % vacancies, {(~complete).sum()} left out."
+    remark = f"{len(recipes)} generated structures, pristine and with vacancies, {(~complete).sum()} left out."
     if not complete.all():
         recipes = recipes[complete].reset_index(drop=True)
         images = {kind: stack[complete] for kind, stack in images.items()}

@@ -24,6 +24,8 @@ def load(path, sha256: str | None = None):
 
     Raises
     ------
+    OSError
+        There is no such file.
     ValueError
         The file is no network, or not the one of the card.
     """
@@ -42,15 +44,15 @@ def load(path, sha256: str | None = None):
 
 
 def predict(network, images: np.ndarray, mirrored: bool = False) -> np.ndarray:
-    """Return class probabilities (n, n_classes) of fingerprints (n, 64, 64, 3) or spectra.
-
-    With `mirrored`, they are the mean over a fingerprint and its `mirror_images`.
+    """Return what a network says: class probabilities (n, n_classes), or what else its output is.
 
     Parameters
     ----------
     network : onnxruntime.InferenceSession or keras.Model
-    images : ndarray
+    images : ndarray, shape (n, 64, 64, 3) or (n, 2, n_shells, n_degrees) or (n, n_shells, n_degrees), float32
+        Fingerprints, spectra, or those of places alone (`xtalsight.spectra.of_places`).
     mirrored : bool
+        Return the mean over a fingerprint and its `mirror_images`.
     """
     if mirrored:
         return np.mean([predict(network, copies) for copies in mirror_images(images)], axis=0)

@@ -339,7 +339,19 @@ def save(model: keras.Model, path):
 
 
 def export(model: keras.Model, path):
-    """Write a network as an ONNX file, which `xtalsight.inference.load` reads without Keras."""
+    """Write a network as an ONNX file, which `xtalsight.inference.load` reads without Keras; the same network gives the same bytes.
+
+    Parameters
+    ----------
+    model : keras.Model
+        One of this module's.
+    path : path
+
+    Raises
+    ------
+    ImportError
+        tf2onnx is not installed.
+    """
     plain = keras.Model.from_config(model.get_config())
     plain.set_weights(model.get_weights())
     plain(np.zeros((1, *plain.input_shape[1:]), np.float32))  # Keras exports only what has been called

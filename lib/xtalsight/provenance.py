@@ -12,10 +12,10 @@ _CHANGES_NOTHING = ("xtalsight.store", "xtalsight.parallel")  # modules that han
 
 
 def code_of(*functions: Callable) -> str:
-    """Return the code of functions, and of all that it names in this package and in the functions' own modules, again and again.
+    """Return the code of functions, of all that they name in this package and in their own modules, and of what that names in turn.
 
-    Comments, docstrings and layout do not count, nor does what is not named, or only stores numbers. Nothing is run to find it: what code reaches in other
-    ways, by a string for example, is missed.
+    Comments, docstrings and layout do not count, nor does what is not named, nor what stores numbers and hands them on. Functions
+    are not run to find it: what code reaches in other ways, by a string for example, is missed.
 
     Parameters
     ----------
@@ -43,22 +43,25 @@ def code_of(*functions: Callable) -> str:
             continue
         statements, imported = _definitions(module)
         found[place] = "\n".join(ast.unparse(statement) for statement in statements[name]) if name in statements else ""
-        waiting += imported.get(name, [])
-        for node in (node for statement in statements.get(name, ()) for node in ast.walk(statement)):
-            if isinstance(node, ast.ImportFrom):  # in a function
-                waiting += [(node.module, alias.name) for alias in node.names]
-            elif isinstance(node, ast.Name):
+        if name in imported:
+            waiting.append(imported[name])
+        nodes = [node for statement in statements.get(name, ()) for node in ast.walk(statement)]
+        inside = _imported(nodes)  # of functions
+        waiting += inside.values()
+        modules = imported | inside
+        for node in nodes:
+            if isinstance(node, ast.Name):
                 waiting.append((module, node.id))
-            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-                # Of a module, as in `crystals.primitive_cell`.
-                waiting += [(f"{its}.{of}", node.attr) for its, of in imported.get(node.value.id, ())]
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
+                # As in `crystals.primitive_cell`.
+                waiting.append((".".join(modules[node.value.id]), node.attr))
     named = [f"{function.__module__}.{function.__qualname__}" for function in functions]
     return "\n".join(named + [f"{module}.{name}: {code}" for (module, name), code in sorted(found.items()) if code])
 
 
 @cache
 def _definitions(module):
-    """Statements that bind each name of a module, and where imported names are from: {name: [(module, name)]}."""
+    """Statements that bind each name of a module, and where imported names are from: {name: (module, name)}."""
     try:
         tree = ast.parse(inspect.getsource(import_module(module)))
     except (ImportError, OSError, TypeError):  # no module, but a name in one; or without source
@@ -66,7 +69,7 @@ def _definitions(module):
     statements, imported = defaultdict(list), {}
     for statement in map(_WithoutText().visit, tree.body):
         if isinstance(statement, ast.ImportFrom):
-            imported |= {alias.asname or alias.name: [(statement.module, alias.name)] for alias in statement.names}
+            imported |= _imported([statement])
         elif isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
             statements[statement.name].append(statement)
         elif statement is not None:
@@ -74,6 +77,12 @@ def _definitions(module):
                 if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                     statements[node.id].append(statement)
     return dict(statements), imported
+
+
+def _imported(nodes):
+    """Where names are from that statements import: {name: (module, name)}."""
+    froms = (node for node in nodes if isinstance(node, ast.ImportFrom))
+    return {alias.asname or alias.name: (node.module, alias.name) for node in froms for alias in node.names}
 
 
 class _WithoutText(ast.NodeTransformer):

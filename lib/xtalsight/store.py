@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
@@ -13,6 +14,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 _IN_USE = ".in-use"
+_JUST_MADE = 5  # seconds
 
 
 @contextmanager
@@ -27,8 +29,8 @@ def replacing(path):
     for folder in path.parent.glob(f"{escape(prefix)}*"):
         _remove_if_left(folder)
     with (
-        tempfile.TemporaryDirectory(dir=path.parent, prefix=prefix) as folder,
-        FileLock(Path(folder) / _IN_USE),  # the system opens it when the process dies, however it dies
+        tempfile.TemporaryDirectory(dir=path.parent, prefix=prefix, ignore_cleanup_errors=True) as folder,
+        FileLock(Path(folder) / _IN_USE),  # the system releases it when the process dies, however it dies
     ):
         temporary = Path(folder) / path.name
         yield temporary
@@ -36,12 +38,12 @@ def replacing(path):
 
 
 def _remove_if_left(folder):
-    """Remove a temporary folder if no process uses it any more."""
-    lock = folder / _IN_USE
-    if not lock.exists():  # another folder, or one that is just being made
-        return
-    with suppress(Timeout, OSError), FileLock(lock, timeout=0):
-        shutil.rmtree(folder)
+    """Remove a temporary folder if no process uses it any more, and none is just making it."""
+    with suppress(Timeout, OSError):
+        if time.time() - folder.stat().st_mtime < _JUST_MADE:
+            return
+        with FileLock(folder / _IN_USE, timeout=0):
+            shutil.rmtree(folder)
 
 
 def save_json(path, data):

@@ -78,7 +78,7 @@ def map_trajectory(
     others = [beside(target, f".{name}") for name in (*_TABLES, "frames.csv", "png")]
     folder = target.with_name(f"{target.name}.parts")
     task = _task(path, radius, network, every)
-    # From then on that it moves, files in place are ours.
+    # Once it has begun to move files, those in place are ours.
     check_target(target, overwrite or (folder / _MOVING).exists(), others, several=True)
     with _alone(folder):
         log = _read_log(folder, task)
@@ -190,7 +190,7 @@ def _have(folder, sizes):
 def _begin(folder, task):
     """Empty the folder, and return the first entry of its log."""
     for path in folder.iterdir():
-        if path.is_dir():  # of a file that was not whole
+        if path.is_dir():  # a temporary one of `replacing`
             shutil.rmtree(path)
         elif path.name != _LOCK:
             path.unlink()

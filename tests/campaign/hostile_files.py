@@ -138,6 +138,7 @@ def special_files(folder: Path, good: dict[str, bytes]) -> list[Path]:
     write("escape\x1b[2J.cif", b"not a structure")
     write("-o.cif", good["salt.cif"])
     write(" .cif", good["salt.cif"])
+    write(os.fsdecode(b"\xff.cif"), good["salt.cif"])
     write("ümläut→.cif", good["salt.cif"])
     write("n" * 250 + ".cif", good["salt.cif"])
     write("latin1.cif", good["salt.cif"].replace(b"data_", b"data_\xe9\xff"))

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -20,9 +20,7 @@ from report import write_report
 
 from xtalsight.store import load_json
 from xtalsight.study.profiles import root
-
-MEASURED = re.compile(r"second|minute|time\.|gigaflops|arithmetic|per_atom|speed|memory|gigabytes")
-"""In the names of results that differ from run to run: times, and what is made of them."""
+from xtalsight.study.report import MEASURED
 
 
 class Study:
@@ -61,8 +59,11 @@ class Study:
 
 
 def kill(process):
-    os.killpg(process.pid, signal.SIGKILL)
+    """And wait for its kernels, which have groups of their own and notice after a second."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    time.sleep(3)
 
 
 def killed(study, times, dice) -> int:
@@ -76,7 +77,9 @@ def killed(study, times, dice) -> int:
         end = time.monotonic() + 30
         while number % 2 and process.poll() is None and not study.is_writing() and time.monotonic() < end:
             time.sleep(0.001)
-        hits += process.poll() is None
+        if process.poll() is not None:
+            break  # it has finished
+        hits += 1
         kill(process)
         print(f"killed {number + 1} of {times}", flush=True)
     study.finish()
@@ -105,8 +108,9 @@ def small_disk(folder, megabytes):
         subprocess.run(["umount", folder], check=True)
 
 
-def on_full_disks(study, sizes) -> int:
-    """Run on disks of growing size until each is full; return how often a clear sentence said so."""
+def on_full_disks(study, sizes) -> tuple[int, dict, list]:
+    """Run on disks of growing size until each is full; return how often a clear sentence said so, the numbers in the end, and what is
+    left about."""
     told = 0
     with small_disk(study.folder / "build", sizes[0]) as enlarge:
         for size in sizes:
@@ -132,7 +136,8 @@ def main():
         expected, strays = undisturbed.numbers(), undisturbed.left_about()
         says = second_says_who_runs(disturbed)
         hits = killed(disturbed, arguments.kills, np.random.default_rng(arguments.seed))
-        differing = sorted(key for key in expected if disturbed.numbers().get(key) != expected[key])
+        numbers = disturbed.numbers()
+        differing = sorted(key for key in expected if numbers.get(key) != expected[key])
         strays += disturbed.left_about()
         found = {
             "kills": hits,
@@ -156,6 +161,7 @@ def main():
             }
             is_well &= told == len(sizes) and not wrong and not left
             differing += wrong
+            strays += left
     print(*differing[:40], *strays[:20], sep="\n")
     write_report("Interrupted runs", found)
     sys.exit(int(not is_well))

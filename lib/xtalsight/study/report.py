@@ -1,6 +1,7 @@
 """Collect what the notebooks wrote: numbers, figures, tables, and the numbers in texts."""
 
 import ast
+import hashlib
 import re
 import shutil
 import subprocess
@@ -89,7 +90,8 @@ def publish(folder: Path, target: Path, profile: str, results: dict) -> dict:
     """Copy figures and tables of a profile to `target`, with ``results.json`` and ``manifest.json``; return the numbers there.
 
     The manifest names for each figure and table the notebook that made it and its checksum, for each notebook the checksum
-    of its script and its parameters, the checksums of the networks in the package, and the versions of the libraries.
+    of its script and its parameters, the checksums of the networks in the package and of its code, and the versions of the
+    libraries.
     Figures and tables in `target` that no notebook makes any more are removed. Where nothing but measured times has changed,
     all stays as it is: running again leaves a repository clean.
     """
@@ -104,6 +106,7 @@ def publish(folder: Path, target: Path, profile: str, results: dict) -> dict:
             name: {"sha256": sha256(_script(name)), "parameters": _parameters(name, profile)} for name in notebooks
         },
         "weights": {file.name: sha256(file) for file in sorted(WEIGHTS.iterdir())},
+        "library": _sha256_of([*sorted(WEIGHTS.parent.rglob("*.py")), root() / "notebooks" / "matplotlibrc"]),
     }
     if (known := _published(target, manifest, {file.name for file in files}, results)) is not None:
         return known
@@ -119,9 +122,8 @@ def publish(folder: Path, target: Path, profile: str, results: dict) -> dict:
     return results
 
 
-_MEASURED = re.compile(
-    r"^time\.|second|minute|gigaflops|over_arithmetic|memory"
-)  # in names of results: other in each run
+MEASURED = re.compile(r"^time\.|seconds\b|per_second\b|minutes\b|gigaflops|over_arithmetic|memory")
+"""In the names of results that are other in each run: times, and what is made of them."""
 
 
 def _published(target, manifest, names, results):
@@ -135,8 +137,13 @@ def _published(target, manifest, names, results):
     return known if is_there and is_same and _without_times(known) == _without_times(results) else None
 
 
+def _sha256_of(files):
+    """One checksum of many files."""
+    return hashlib.sha256("".join(sha256(file) for file in files if file.exists()).encode()).hexdigest()
+
+
 def _without_times(results):
-    return {key: value for key, value in results.items() if not _MEASURED.search(key)}
+    return {key: value for key, value in results.items() if not MEASURED.search(key)}
 
 
 def publish_weights(folder: Path, target: Path, results: dict):

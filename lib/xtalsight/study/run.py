@@ -51,7 +51,10 @@ def execute(script: Path, profile: str) -> Path:
 
 @contextmanager
 def _alone(run):
-    """Keep other processes from running the same notebook in the same profile."""
+    """Keep other processes from running the same notebook in the same profile.
+
+    A kernel outlives a killed process by a second or so.
+    """
     path = run.folder / "locks" / f"{run.notebook}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     owner = path.with_suffix(".pid")
@@ -132,14 +135,16 @@ def _finish(path, results):
 def _expected(script, profile):
     """What is known of the time that it takes, and all after it, from the committed run."""
     notebooks = sorted(script.parent.glob("[0-9]*.py"))
-    place = [path.name for path in notebooks].index(script.name)
+    place = next((place for place, path in enumerate(notebooks) if path.name == script.name), None)
+    if place is None:
+        return ""
     text = f", {place + 1} of {len(notebooks)}"
     results = root() / "figures" / "results.json"
     if profile != "full" or not results.exists():
         return text
     known = load_json(results)
     this, *later = (known.get(f"time.{path.stem}.minutes", 0) for path in notebooks[place:])
-    return f"{text}: about {max(this, 1):.0f} minutes, {sum(later):.0f} more for all after it"
+    return f"{text}: {this:.1f} minutes when it was measured, {sum(later):.0f} for all after it"
 
 
 def main():
