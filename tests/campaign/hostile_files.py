@@ -247,12 +247,18 @@ def main():
         hacked = (folder / "hacked").exists()
     largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e9
     counts = Counter(np.where(rows.fault != "", rows.fault, np.where(rows.answered, "answered", "refused in one line")))
-    counts["code in a file was run"] = int(hacked)
+    counts |= {"at fault": int((rows.fault != "").sum()), "code in a file was run": int(hacked)}
     for row in rows[rows.fault != ""].to_dict("records"):
         print(f"{row['kind']}: {row['file']!r}: {row['fault']} ({row['seconds']:.1f} s): {row['told']}")
     write_report(
         "Malformed and hostile files",
-        {"files": len(rows), **counts, "slowest, s": f"{rows.seconds.max():.1f}", "largest, GB": f"{largest:.1f}"},
+        {
+            "files": len(rows),
+            "limits": f"{SECONDS} s, {GIGABYTES} GB",
+            **counts,
+            "slowest, s": f"{rows.seconds.max():.1f}",
+            "largest, GB": f"{largest:.1f}",
+        },
     )
     sys.exit(int((rows.fault != "").any() or hacked or largest > GIGABYTES))
 
