@@ -225,7 +225,7 @@ def asked(kind, path, good):
         fault = ""
     return {
         "kind": kind,
-        "file": path.name,
+        "file": ascii(path.name),
         "seconds": seconds,
         "answered": others > 0,
         "fault": fault,
@@ -247,9 +247,9 @@ def main():
         hacked = (folder / "hacked").exists()
     largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e9
     counts = Counter(np.where(rows.fault != "", rows.fault, np.where(rows.answered, "answered", "refused in one line")))
-    counts |= {"at fault": int((rows.fault != "").sum()), "code in a file was run": int(hacked)}
+    counts = dict(counts) | {"at fault": int((rows.fault != "").sum()), "code in a file was run": int(hacked)}
     for row in rows[rows.fault != ""].to_dict("records"):
-        print(f"{row['kind']}: {row['file']!r}: {row['fault']} ({row['seconds']:.1f} s): {row['told']}")
+        print(f"{row['kind']}: {row['file']}: {row['fault']} ({row['seconds']:.1f} s): {row['told']}")
     write_report(
         "Malformed and hostile files",
         {
