@@ -260,9 +260,8 @@ def _map_trajectory(file, target, radius, network, every, overwrite, jobs):
 
 def learn_folder(folder, name: str | None, minutes: float, seed: int) -> int:
     """Make a network for the crystals in a folder; return 1 if that failed, else 0."""
-    os.environ.setdefault(
-        "TF_ENABLE_ONEDNN_OPTS", "0"
-    )  # else TensorFlow prints about it; dense layers need no such speed
+    # Else TensorFlow prints about it; dense layers need no such speed.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     try:
         import tf2onnx  # noqa: F401  to miss it after minutes of training would be a pity
 
@@ -270,9 +269,7 @@ def learn_folder(folder, name: str | None, minutes: float, seed: int) -> int:
         from xtalsight.networks import make_reproducible
         from xtalsight.prototypes import read_prototypes
     except ImportError as error:
-        print(
-            f'error: learn needs {error.name}, which is not installed (pip install "xtalsight[learn]")', file=sys.stderr
-        )
+        _complain(f'learn needs {error.name}, which is not installed (pip install "xtalsight[learn]")')
         return 1
 
     target = Path(name or f"{Path(folder).resolve().name}-network")

@@ -364,8 +364,7 @@ def export(model: keras.Model, path):
 
 def _number_names(graph):
     """Number the inner names of a graph: they tell how many networks the process had, and the same network should be the same file."""
-    outer = {value.name: value.name for value in (*graph.input, *graph.output)}
-    names = {"": "", **outer}
+    names = {"": ""} | {value.name: value.name for value in (*graph.input, *graph.output)}
 
     def numbered(name):
         return names.setdefault(name, f"{len(names):03d}")

@@ -91,8 +91,7 @@ def publish(folder: Path, target: Path, profile: str, results: dict) -> dict:
 
     The manifest names for each figure and table the notebook that made it and its checksum, for each notebook the checksum
     of its script and its parameters, the checksums of the networks in the package and of its code, and the versions of the
-    libraries.
-    Figures and tables in `target` that no notebook makes any more are removed. Where nothing but measured times has changed,
+    libraries. Figures and tables in `target` that no notebook makes any more are removed. Where nothing but measured times has changed,
     all stays as it is: running again leaves a repository clean.
     """
     # A run that was killed can leave a hidden folder beside the finished files.
@@ -122,7 +121,7 @@ def publish(folder: Path, target: Path, profile: str, results: dict) -> dict:
     return results
 
 
-MEASURED = re.compile(r"^time\.|seconds\b|per_second\b|minutes\b|gigaflops|over_arithmetic|memory")
+MEASURED = re.compile(r"^time\.|seconds|per_second\b|minutes|gigaflops|over_arithmetic|memory")
 """In the names of results that are other in each run: times, and what is made of them."""
 
 
