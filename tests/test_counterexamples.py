@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.collections import dcdft
+from ase.spacegroup import crystal
 
 from xtalsight import counterexamples
 from xtalsight.counterexamples import (
@@ -49,6 +50,17 @@ def test_random_crystals_belong_to_no_class_and_to_no_group_of_the_tests():
         crystal = random_crystal(np.random.default_rng(seed))
         assert space_group(crystal) not in taken
         assert nearest_distance(crystal) >= 0.75
+
+
+@pytest.mark.parametrize("group", [1, 14, 62, 100, 148, 167, 176, 198, 227, 230])
+def test_a_crystal_of_a_space_group_is_that_of_ase(group):
+    rng = np.random.default_rng(group)
+    sites = np.vstack([rng.choice(counterexamples.SPECIAL_COORDINATES, 3), rng.random(3)])
+    atoms = counterexamples._crystal_of_group(group, sites, rng)
+    expected = crystal(["H"] * 2, sites, spacegroup=group, cell=atoms.cell, onduplicates="keep")
+    assert len(atoms) == len(expected)
+    apart = atoms.get_scaled_positions()[:, None] - expected.get_scaled_positions()
+    assert np.abs(apart - np.round(apart)).max(axis=-1).min(axis=1).max() < 1e-5
 
 
 @pytest.mark.parametrize("closest", [0.75, 0.9])

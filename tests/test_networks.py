@@ -73,6 +73,14 @@ def test_convolutions_of_the_paper_start_orthogonal():
             np.testing.assert_allclose(kernel.T @ kernel, np.eye(layer.filters), atol=1e-5)
 
 
+def test_bfloat16_inside_leaves_weights_and_probabilities_in_float32(images):
+    exact, rounded = (table_1_network(seed=2, precision=precision) for precision in ("float32", "mixed_bfloat16"))
+    assert weights_equal(exact, rounded)
+    difference = np.abs(inference.predict(exact, images[:7]) - inference.predict(rounded, images[:7])).max()
+    assert 1e-6 < difference < 0.02  # rounded to 8 bits, and no more
+    assert {weights.dtype for weights in rounded.get_weights()} == {np.dtype("f4")}
+
+
 def test_unknown_variant():
     with pytest.raises(ValueError, match="variant"):
         table_1_network("resnet")

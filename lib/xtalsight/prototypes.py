@@ -256,7 +256,12 @@ def _primitive(atoms, symprec, symprec_of_primitive):
         return None
     if dataset is None:
         return None
-    return cell, dataset, (dataset.number, *sorted(Counter(cell[2].tolist()).values()))
+    return cell, dataset, _signature(dataset, cell[2])
+
+
+def _signature(dataset, numbers):
+    """Space group and number of atoms of each kind in the primitive cell, whose atomic numbers are given."""
+    return dataset.number, *sorted(Counter(numbers.tolist()).values())
 
 
 def _cell(atoms):
@@ -484,10 +489,15 @@ _ORDERS = ("recoloured", "ordered vacancies", "other orbits", "stacked")  # whic
 
 def _is_known(atoms, prototypes):
     """Whether a crystal has space group and numbers of atoms of one of the prototypes."""
-    symprec = 1e-2 * _spacing(atoms)
-    found = _primitive(atoms, symprec, symprec)
-    cells = (cell for prototype in prototypes.values() for cell in prototype.cells)
-    return found is not None and any(found[2] == cell.signature for cell in cells)
+    try:
+        dataset = spglib.get_symmetry_dataset(_cell(atoms), symprec=1e-2 * _spacing(atoms))
+    except spglib.SpglibError:
+        return False
+    if dataset is None:
+        return False
+    in_primitive = np.unique(dataset.mapping_to_primitive, return_index=True)[1]
+    signature = _signature(dataset, atoms.numbers[in_primitive])
+    return any(signature == cell.signature for prototype in prototypes.values() for cell in prototype.cells)
 
 
 def _small_supercell(prototype, rng):
