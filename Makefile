@@ -7,7 +7,7 @@
 #   make book         make pages of the executed notebooks, to be read without a network: build/full/book/index.html
 #   make classify FILE="a.cif b.xyz"  name the crystal structure in each file
 #   make published-data  fetch the original arrays (network, some 0.5 GB each) into data/published
-#   make bench        measure speed: fingerprint against a plain sum, training against the matrix product
+#   make bench        measure speed, into docs/speed.md: fingerprint against a plain sum, training against the matrix product
 #   make campaign     what hostile files, kills and full disks do (an hour), into docs/campaign.md
 #   make env          make the environment in .venv from requirements.txt (the others do it where it is missing)
 #   make sync         write the paired .ipynb of every script; make check-sync only compares
@@ -28,6 +28,9 @@ SCRIPTS := $(sort $(wildcard notebooks/[0-9]*.py))
 EXECUTED := $(SCRIPTS:notebooks/%.py=$(BUILD)/%.ipynb)
 LIBRARY := $(filter-out %/book.py %/pairing.py,$(wildcard lib/xtalsight/*.py lib/xtalsight/study/*.py))
 COMMON := $(LIBRARY) notebooks/profiles.yaml notebooks/matplotlibrc $(ENV)
+
+# A clock that is set back leaves files of the future, which would pass for newer than every later change: their notebooks run again.
+$(shell if [ -d $(BUILD) ]; then find $(BUILD) -maxdepth 1 -name '*.ipynb' -mmin -0 -exec rm -f {} +; fi)
 
 .PHONY: help all smoke test lab book classify published-data bench campaign env sync check-sync lock clean
 .DELETE_ON_ERROR:

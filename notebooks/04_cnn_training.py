@@ -37,12 +37,9 @@ if "COLAB_RELEASE_TAG" in os.environ and not os.path.exists("profiles.yaml"):
     os.chdir("xtalsight/notebooks")
 
 # %%
-from pathlib import Path
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix
 from sklearn.neighbors import NearestNeighbors
 
@@ -373,11 +370,8 @@ print(f"the two trainings took {measured:.0f} s, {measured * peak / operations:.
 # processors of today multiply it twice as fast. **Predict:** does the network still learn?
 
 # %%
-cpu = Path("/proc/cpuinfo")
-processor = cpu.read_text() if cpu.exists() else ""
-has_bfloat16 = "avx512_bf16" in processor or "amx_bf16" in processor or bool(tf.config.list_physical_devices("GPU"))
 bfloat16 = dict.fromkeys(("time", *images), np.nan)
-if has_bfloat16:  # without, it would be emulated, many times slower
+if networks.multiplies_bfloat16():
     model, split = networks.table_1_network(seed=seed, precision="mixed_bfloat16"), splits(seed)["random"]
     _, history, answers = train(model, split, 32, 1e-3, table_1_epochs, seed)
     bfloat16["time"] = history.seconds.sum() / trained["table_1", "random", seed][1].seconds.sum()

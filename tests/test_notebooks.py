@@ -53,6 +53,15 @@ def test_make_has_nothing_to_do_a_second_time(smoke):
     assert make("all", "--question", "PROFILE=smoke").returncode == 0
 
 
+def test_what_was_made_before_the_clock_was_set_back_is_made_again(tmp_path):
+    now, ahead = tmp_path / "01_now.ipynb", tmp_path / "02_ahead.ipynb"
+    for path, when in ((now, 0), (ahead, 3600)):
+        path.touch()
+        os.utime(path, (path.stat().st_mtime + when,) * 2)
+    assert make("help", f"BUILD={tmp_path}").returncode == 0
+    assert (now.exists(), ahead.exists()) == (True, False)
+
+
 @pytest.mark.parametrize(
     "changed, rerun",
     [

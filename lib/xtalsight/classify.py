@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import spglib
 from ase import Atoms
 from scipy.spatial import cKDTree
 
 from xtalsight import inference
-from xtalsight.crystals import CLASS_OF_SPACE_GROUP, CLASSES, standard_supercell
+from xtalsight.crystals import CLASS_OF_SPACE_GROUP, CLASSES, standard_supercell, symmetry_dataset
 from xtalsight.fingerprints import DiffractionGeometry, fingerprint, length_scale
 from xtalsight.inference import predict
 from xtalsight.parallel import in_order
@@ -593,7 +592,7 @@ def are_ordered(prepared: Prepared) -> bool:
     if crystal is not None and len(crystal) <= _MOST_FOR_SYMMETRY:
         alike = crystal.copy()
         alike.numbers[:] = 1
-        its, of_alike = (_symmetry_dataset(of, 0.01 * SPACING / prepared.scale) for of in (crystal, alike))
+        its, of_alike = (symmetry_dataset(of, 0.01 * SPACING / prepared.scale) for of in (crystal, alike))
         if its is not None:
             place = its.mapping_to_primitive[place]
             n_primitive = its.mapping_to_primitive.max() + 1
@@ -614,14 +613,6 @@ def are_ordered(prepared: Prepared) -> bool:
     measured = peaks(kinds[of_place])
     shuffled = [peaks(rng.permutation(kinds)[of_place]) for _ in range(_SHUFFLES)]
     return bool(measured > np.mean(shuffled) + _SIGNIFICANT * np.std(shuffled))
-
-
-def _symmetry_dataset(crystal, symprec):
-    cell = (crystal.cell.array, crystal.get_scaled_positions(), crystal.numbers)
-    try:
-        return spglib.get_symmetry_dataset(cell, symprec=symprec)
-    except spglib.SpglibError:  # it finds none
-        return None
 
 
 def load_prototypes(folder=None):
@@ -726,7 +717,7 @@ def _symmetry(prepared):
     if len(prepared.crystal) > _LARGE_CELL and not _repeats(prepared.crystal, _SHAKEN * spacing):
         prepared.notes.append(f"no search for symmetry: {len(prepared.crystal)} atoms, and nothing in the cell repeats")
         return None, None, None
-    datasets = [_symmetry_dataset(prepared.elements, tolerance * spacing) for tolerance in TOLERANCES]
+    datasets = [symmetry_dataset(prepared.elements, tolerance * spacing) for tolerance in TOLERANCES]
     groups = [0 if dataset is None else dataset.number for dataset in datasets]
     # At loose tolerances groups below the tetragonal ones appear by chance.
     least = [3 if tolerance < 0.1 else 75 for tolerance in TOLERANCES]

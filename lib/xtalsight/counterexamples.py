@@ -9,7 +9,6 @@ from functools import cache
 
 import numpy as np
 import pandas as pd
-import spglib
 from ase import Atoms
 from ase.cell import Cell
 from ase.spacegroup import Spacegroup, crystal
@@ -27,6 +26,7 @@ from xtalsight.crystals import (
     primitive_cell,
     space_group,
     standard_supercell,
+    symmetry_dataset,
 )
 from xtalsight.damage import remove_atoms
 
@@ -174,12 +174,16 @@ def _crystal_of_group(group, sites, rng):
     allows."""
     rotations, translations = _operations(group)
     # By hand, not `ase.spacegroup.crystal`: most crystals that are drawn are thrown away, and this takes a fifth of its time.
-    orbits = (rotations @ sites.T).transpose(2, 0, 1) + translations
-    # In millionths: places that coincide differ by rounding only; those that merely come close are too close for a crystal.
-    whole = 10**6
-    places = np.concatenate([np.unique(np.rint(whole * orbit).astype(int) % whole, axis=0) for orbit in orbits]) / whole
+    places = np.concatenate([orbit(site, rotations, translations) for site in sites])
     cell = Cell.fromcellpar(_random_cell(group, rng))
     return _unit_density(Atoms(numbers=np.ones(len(places)), scaled_positions=places, cell=cell, pbc=True))
+
+
+def orbit(site: np.ndarray, rotations: np.ndarray, translations: np.ndarray) -> np.ndarray:
+    """Return the places (n, 3) to which operations take a site, (3,), all in fractions of the cell, each place once."""
+    # Counted in parts of 10⁻⁵, for coordinates modulo 1 differ by rounding. Places that come so close are too close in a crystal.
+    parts = 10**5
+    return np.unique(np.rint(parts * (rotations @ site + translations)).astype(int) % parts, axis=0) / parts
 
 
 def _derivative(rng):
@@ -197,12 +201,10 @@ def _derivative(rng):
             atoms = _crystal_of_group(group, sites, rng)
         if len(atoms) > 64 or nearest_distance(atoms) < 0.6:
             continue
-        try:
-            group = space_group(atoms)
-            _, _, numbers = spglib.find_primitive((atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers))
-        except (ValueError, TypeError, spglib.SpglibError):  # it finds none
+        symmetry = symmetry_dataset(atoms)
+        if symmetry is None:
             continue
-        if len(numbers) > 4 and group not in _TEST_GROUPS:
+        if len(np.unique(symmetry.mapping_to_primitive)) > 4 and symmetry.number not in _TEST_GROUPS:
             return atoms
 
 

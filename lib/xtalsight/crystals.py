@@ -400,15 +400,30 @@ def conventional_cell(atoms: Atoms, symprec: float = 1e-3) -> Atoms:
     return Atoms(numbers=symmetry.std_types, scaled_positions=symmetry.std_positions, cell=cell, pbc=True)
 
 
+def symmetry_dataset(atoms: Atoms, symprec: float = 1e-3, angle_tolerance: float = -1.0):
+    """Return what spglib finds of a crystal's symmetry, a ``spglib.SpglibDataset``; None where it finds nothing, for example
+    because atoms lie on top of each other.
+
+    Parameters
+    ----------
+    atoms : Atoms
+    symprec : float
+        Tolerance, angstrom.
+    angle_tolerance : float
+        Degrees; if negative, spglib decides.
+    """
+    cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
+    try:
+        return spglib.get_symmetry_dataset(cell, symprec=symprec, angle_tolerance=angle_tolerance)
+    except spglib.SpglibError:
+        return None
+
+
 def _symmetry(atoms, symprec, angle_tolerance=-1.0):
     name = structure_name(atoms)
     if not np.isfinite(atoms.positions).all() or not np.isfinite(atoms.cell.array).all():
         raise ValueError(f"{name}: positions and cell must be finite numbers")
-    cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
-    try:
-        symmetry = spglib.get_symmetry_dataset(cell, symprec=symprec, angle_tolerance=angle_tolerance)
-    except spglib.SpglibError as error:
-        raise ValueError(f"{name}: no space group found at {symprec=}: {error}") from error
+    symmetry = symmetry_dataset(atoms, symprec, angle_tolerance)
     if symmetry is None:
         raise ValueError(f"{name}: no space group found at {symprec=}")
     return symmetry

@@ -165,6 +165,13 @@ def spectrum_network(
     return keras.Model(inputs, outputs, name=name)
 
 
+def multiplies_bfloat16() -> bool:
+    """Tell whether this machine multiplies bfloat16 itself: by a GPU, AVX512-BF16 or AMX. Others emulate it, many times slower."""
+    cpu = Path("/proc/cpuinfo")
+    flags = cpu.read_text() if cpu.exists() else ""
+    return bool(tf.config.list_physical_devices("GPU")) or "avx512_bf16" in flags or "amx_bf16" in flags
+
+
 def layer_table(model: keras.Model) -> pd.DataFrame:
     """List the layers of a model with kernel, output shape, activation and number of parameters, one row each."""
     return pd.DataFrame(

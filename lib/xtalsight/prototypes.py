@@ -24,9 +24,10 @@ from xtalsight.counterexamples import (
     build_counterexample,
     make_counterexamples,
     nearest_distance,
+    orbit,
     random_crystal,
 )
-from xtalsight.crystals import make_recipes, primitive_cell, rotate, supercell_replicas
+from xtalsight.crystals import make_recipes, primitive_cell, rotate, supercell_replicas, symmetry_dataset
 from xtalsight.damage import (
     antisites,
     deviatoric,
@@ -250,7 +251,8 @@ def symmetric_cell(atoms: Atoms, symprec: float = 1e-3) -> SymmetricCell:
 def _primitive(atoms, symprec, symprec_of_primitive):
     """The standard primitive cell of a crystal, its data set and its signature; None where spglib finds none."""
     try:
-        cell = spglib.standardize_cell(_cell(atoms), to_primitive=True, symprec=symprec)
+        cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
+        cell = spglib.standardize_cell(cell, to_primitive=True, symprec=symprec)
         dataset = spglib.get_symmetry_dataset(cell, symprec=symprec_of_primitive)
     except (TypeError, spglib.SpglibError):
         return None
@@ -264,11 +266,6 @@ def _signature(dataset, numbers):
     return dataset.number, *sorted(Counter(numbers.tolist()).values())
 
 
-def _cell(atoms):
-    """A crystal as spglib takes it."""
-    return atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers
-
-
 def _nearest_images(fractions, moved, atoms):
     apart = moved[:, None] - fractions
     apart = np.linalg.norm((apart - np.rint(apart)) @ atoms.cell.array, axis=-1)
@@ -280,10 +277,8 @@ def _spacing(atoms):
 
 
 def _group(atoms, symprec):
-    try:
-        return spglib.get_symmetry_dataset(_cell(atoms), symprec=symprec).number
-    except (AttributeError, spglib.SpglibError):  # it finds none
-        return 0
+    """Space group; 0 if spglib finds none."""
+    return getattr(symmetry_dataset(atoms, symprec), "number", 0)
 
 
 def free_directions(cell: SymmetricCell, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -489,10 +484,7 @@ _ORDERS = ("recoloured", "ordered vacancies", "other orbits", "stacked")  # whic
 
 def _is_known(atoms, prototypes):
     """Whether a crystal has space group and numbers of atoms of one of the prototypes."""
-    try:
-        dataset = spglib.get_symmetry_dataset(_cell(atoms), symprec=1e-2 * _spacing(atoms))
-    except spglib.SpglibError:
-        return False
+    dataset = symmetry_dataset(atoms, 1e-2 * _spacing(atoms))
     if dataset is None:
         return False
     in_primitive = np.unique(dataset.mapping_to_primitive, return_index=True)[1]
@@ -558,9 +550,9 @@ def _other_orbits(prototype, rng):
         pairs = len(set(zip(kinds, before, strict=True)))
         atoms.numbers = 1 + kinds
         return None if pairs == len(set(kinds)) == len(set(before)) else atoms  # other names only
-    dataset = spglib.get_symmetry_dataset(_cell(atoms), symprec=1e-3 * _spacing(atoms))
+    dataset = symmetry_dataset(atoms, 1e-3 * _spacing(atoms))
     place = np.where(rng.random(3) < 0.7, rng.choice(SPECIAL_COORDINATES, 3), rng.random(3))
-    further = np.unique(np.round(dataset.rotations @ place + dataset.translations, 4) % 1, axis=0)
+    further = orbit(place, dataset.rotations, dataset.translations)
     kind = rng.choice([atoms.numbers[0], _FURTHER])
     return atoms + Atoms([kind] * len(further), scaled_positions=further, cell=atoms.cell)
 
@@ -608,7 +600,7 @@ def _alloy(prototype, rng):
 
 def _random_crystal(prototype, rng):
     atoms = random_crystal(rng, closest=0.75)
-    orbits = spglib.get_symmetry_dataset(_cell(atoms), symprec=1e-3).equivalent_atoms
+    orbits = symmetry_dataset(atoms).equivalent_atoms
     atoms.numbers = 1 + rng.integers(0, 3, len(atoms))[orbits]
     return atoms
 

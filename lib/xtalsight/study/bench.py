@@ -1,4 +1,5 @@
-"""Measure speed as ratios within one run: ``python -m xtalsight.study.bench``. Not a test: it says how fast, not whether right.
+"""Measure speed as ratios within one run, into docs/speed.md: ``python -m xtalsight.study.bench``. Not a test: it says how fast, not
+whether right.
 
 ``python -m xtalsight.study.bench map`` measures how large maps and many answers scale with the workers of a cluster, and writes
 docs/cluster_scaling.md.
@@ -29,12 +30,13 @@ from xtalsight.clouds import cut_cloud
 from xtalsight.crystals import build_crystal, make_recipes
 from xtalsight.grains import map_structure
 from xtalsight.reading import read_structures
-from xtalsight.store import replacing
+from xtalsight.store import load_json, replacing, save_json
 from xtalsight.study.profiles import root
 from xtalsight.writing import write_frames
 
 THREADS = 2
 BATCH = 32
+STEPS = 30
 BALL = 256
 """Atoms of the structures that are classified."""
 
@@ -50,47 +52,81 @@ def seconds(function, repeats):
     return float(np.median(times))
 
 
-def bench_fingerprint():
+def bench_fingerprint() -> dict:
     atoms = build_crystal(make_recipes({"fcc": 1}, 0).iloc[0])
     whole = seconds(lambda: fingerprints.fingerprint(atoms), 300)
     scale = seconds(lambda: fingerprints.length_scale(atoms), 300)
     direct = seconds(lambda: fingerprints.diffraction_patterns_direct(atoms), 9)
-    print(f"fingerprint of {len(atoms)} atoms, one core")
-    print(f"  float64 sum in NumPy  {1e3 * direct:8.2f} ms")
-    print(f"  this library, whole   {1e3 * whole:8.2f} ms    {direct / whole:.0f} times as fast (goal: 150)")
-    print(f"  of it, length scale   {1e3 * scale:8.2f} ms    {scale / whole:.2f} of it")
+    return {
+        f"fingerprint of {len(atoms)} atoms: ms, one core": 1e3 * whole,
+        "the plain sum in float64 / fingerprint (goal: 150)": direct / whole,
+        "length scale / fingerprint": scale / whole,
+    }
 
 
-def bench_spectrum():
+def bench_spectrum() -> dict:
     dice = np.random.default_rng(0)
     copper = cut_cloud(bulk("Cu"), 256, "sphere", dice)
     alloy = copper.copy()
     alloy.numbers = dice.permutation(np.repeat([29, 79], 128))
     one, two = (seconds(lambda atoms=atoms: spectra.spectrum(atoms), 100) for atoms in (copper, alloy))
-    whole = seconds(lambda: fingerprints.fingerprint(copper), 100)
-    print(f"\nspectra of {len(copper)} atoms, one core")
-    print(f"  one kind              {1e3 * one:8.2f} ms    {one / whole:.1f} times a fingerprint")
-    print(f"  places and two kinds  {1e3 * two:8.2f} ms    {two / one:.2f} times one kind (goal: below 2)")
+    return {
+        f"spectrum of {len(copper)} atoms of one kind: ms, one core": 1e3 * one,
+        "spectrum of places and two kinds / of one kind (goal: below 2)": two / one,
+    }
 
 
-def bench_training():
+def bench_training() -> dict:
     from xtalsight import networks  # not above: workers would load TensorFlow, too
 
     networks.make_reproducible(0, THREADS)
-    model = networks.table_1_network()
-    model.compile("adam", "sparse_categorical_crossentropy")
     rng = np.random.default_rng(0)
-    images = rng.uniform(size=(BATCH, *networks.IMAGE_SHAPE)).astype(np.float32)
-    labels = rng.integers(7, size=BATCH)
-    step = seconds(lambda: model.train_on_batch(images, labels), 15)
+    images = rng.random((STEPS * BATCH, *networks.IMAGE_SHAPE), np.float32)
+    labels = rng.integers(7, size=len(images))
+
+    def step(precision):
+        """Seconds of a step in the second epoch; the first one compiles."""
+        model = networks.table_1_network(precision=precision)
+        with TemporaryDirectory() as folder:
+            _, history = networks.train(
+                model, images, labels, epochs=2, batch_size=BATCH, learning_rate=1e-3, seed=0, folder=folder
+            )
+        return history.seconds.iloc[-1] / STEPS, networks.training_operations(model) * BATCH
+
+    in_float32, operations = step("float32")
     peak = matrix_product_peak()
-    arithmetic = BATCH * networks.training_operations(model) / peak
-    print(f"\nTable 1 network, batch of {BATCH}, {THREADS} threads")
-    print(f"  matrix product        {peak / 1e9:8.0f} Gflop/s")
-    print(f"  its arithmetic needs  {1e3 * arithmetic:8.0f} ms a step")
-    print(
-        f"  training              {1e3 * step:8.0f} ms a step    {step / arithmetic:.2f} times the arithmetic (goal: 1.1)"
-    )
+    found = {
+        f"matrix product: Gflop/s, {THREADS} threads": peak / 1e9,
+        f"training of the Table 1 network: ms a step of {BATCH}": 1e3 * in_float32,
+        "training / its arithmetic at the matrix product's rate (goal: 1.1)": in_float32 * peak / operations,
+    }
+    if networks.multiplies_bfloat16():
+        found["training in bfloat16 / in float32"] = step("mixed_bfloat16")[0] / in_float32
+    return found
+
+
+def bench_speed(page):
+    """Measure all, beside what the page held first, and where the time of the last full run went."""
+    found = bench_fingerprint() | bench_spectrum() | bench_training()
+    times = load_json(root() / "figures" / "results.json")
+    minutes = {k.split(".")[1].replace("_", " "): v for k, v in times.items() if re.fullmatch(r"time\.\d.*minutes", k)}
+    found |= {f"`make all`, {name}: min": value for name, value in minutes.items()}
+    found["`make all`, all notebooks: min (goal: 45)"] = sum(minutes.values())
+    runs = page.with_suffix(".json")
+    earlier = load_json(runs) if runs.exists() else {}
+    save_json(runs, {"before": earlier.get("before", found), "now": found})
+    table = pd.DataFrame({"before": earlier.get("before", found), "now": found})
+    table = table.reindex([*found, *(name for name in table.index if name not in found)])
+    text = f"""# How fast it is, and where the time goes
+
+Written by `make bench` on {os.cpu_count()} cores ({_processor()}); the minutes are those of the last full run. Times of another machine differ, ratios
+less. Before: with the code before it was made faster.
+
+{_markdown(table.rename_axis("measured").reset_index())}
+"""
+    with replacing(page) as temporary:
+        temporary.write_text(text)
+    print(text)
 
 
 def matrix_product_peak(size: int = 2048, repeats: int = 20) -> float:
@@ -234,8 +270,20 @@ def _expected(table, n, workers):
     return {"": f"{n:,} {what}"} | expected | {"client: GB": memory}
 
 
+def _processor():
+    file = Path("/proc/cpuinfo")
+    cpu = re.search(r"model name\s*:\s*(.*)", file.read_text()) if file.exists() else None
+    return cpu[1] if cpu else platform.machine()
+
+
+def _shown(x):
+    if isinstance(x, str):
+        return x
+    return "–" if np.isnan(x) else f"{x:,.0f}" if x >= 100 or x == int(x) else f"{x:.3g}"
+
+
 def _markdown(table):
-    text = table.map(lambda x: x if isinstance(x, str) else f"{x:,.0f}" if x >= 100 or x == int(x) else f"{x:.3g}")
+    text = table.map(_shown)
     return text.to_markdown(index=False, disable_numparse=True, colalign=["right"] * table.shape[1])
 
 
@@ -248,10 +296,9 @@ def bench_scaling(sizes, workers, target):
     expected = pd.DataFrame(
         [*(_expected(maps, n, many) for n in (10**7, 10**8)), *(_expected(answers, n, many) for n in (10**5, 10**6))]
     )
-    cpu = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
     text = f"""# Maps and answers on workers: measured
 
-Written by `python -m xtalsight.study.bench map`, on {os.cpu_count()} cores ({cpu[1] if cpu else platform.machine()}), which the client, with the
+Written by `python -m xtalsight.study.bench map`, on {os.cpu_count()} cores ({_processor()}), which the client, with the
 scheduler in it, shares with the workers. Each row is a run of its own; workers have one thread each. Memory is the largest of a process
 at any time, its libraries included.
 
@@ -291,9 +338,7 @@ def main():
     if arguments.what == "map":
         bench_scaling(arguments.atoms, arguments.workers, arguments.output)
     else:
-        bench_fingerprint()
-        bench_spectrum()
-        bench_training()
+        bench_speed(root() / "docs" / "speed.md")
 
 
 if __name__ == "__main__":
