@@ -264,7 +264,7 @@ earlier += [h[: h.attrs["resumed_epochs"]].seconds.sum() for h in (large_history
 # %%
 table_1_pristine = networks.load(run.path("table_1_grouped.keras"))
 first = (~store.load_table(run.path("recipes_pristine.csv")).element.isin(unseen)).sum()
-first_epochs = parameters("04_cnn_training", profile).get("table_1_epochs", 2)  # 2: as in its parameters
+first_epochs = parameters("04_cnn_training", profile).get("grouped_epochs", 1)  # 1: as in its parameters
 
 # %% [markdown]
 # Beside them, methods that nobody trains: spglib with a loose and with a tight tolerance, and three methods of OVITO that look at each

@@ -6,12 +6,15 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
 from scipy.spatial.transform import Rotation
+from vesin import NeighborList
 
 from xtalsight.crystals import PROTOTYPES, build_crystal, conventional_cell, make_recipes, primitive_cell
 from xtalsight.damage import remove_atoms
 from xtalsight.fingerprints import (
+    _FEW_ATOMS,
     ORIENTATIONS,
     DiffractionGeometry,
+    _nearest_neighbour_distances,
     combine_patterns,
     diffraction_patterns,
     diffraction_patterns_direct,
@@ -329,6 +332,44 @@ def test_length_scale_does_not_need_wrapped_positions():
     expected = length_scale(atoms)
     atoms.positions += np.random.default_rng(SEED).integers(-3, 4, (len(atoms), 3)) @ atoms.cell.array
     assert length_scale(atoms) == pytest.approx(expected, rel=LENGTH_ACCURACY)
+
+
+def random_cloud(rng):
+    """Up to 60 atoms, some of them on top of each other, in a cell of any shape, periodic along any of its axes."""
+    n_atoms, pbc = rng.integers(2, 60), rng.random(3) < rng.choice([0, 0.5, 1])
+    cell = np.diag(rng.uniform(8, 30, 3)) + rng.normal(scale=rng.choice([0, 2, 6]), size=(3, 3))
+    if rng.random() < 0.5:
+        cell[~pbc] = 0
+    positions = rng.uniform(-1, 1, (n_atoms, 3)) * rng.uniform(5, 40, 3)  # not wrapped
+    if rng.random() < 0.2:
+        positions[1] = positions[0]
+    return Atoms(np.full(n_atoms, "Fe"), positions, cell=cell, pbc=pbc)
+
+
+@pytest.mark.parametrize("radius", [4.1, 8.2, 14.2])
+def test_nearest_neighbours_are_those_of_a_neighbour_list(radius):
+    rng = np.random.default_rng(SEED)
+    for _ in range(200):
+        atoms = random_cloud(rng)
+        neighbours = NeighborList(cutoff=radius, full_list=True)
+        first, distance = neighbours.compute(atoms.positions, atoms.cell.array, atoms.pbc, quantities="id")
+        expected = [distance[first == i].min(initial=np.inf) for i in range(len(atoms))]
+        np.testing.assert_allclose(_nearest_neighbour_distances(atoms, radius), expected, rtol=0, atol=ROUNDING)
+
+
+def test_length_scale_needs_no_compact_cell():
+    atoms = bulk("Cu", cubic=True).repeat(4)
+    skew = atoms.copy()
+    skew.cell[:] = [[1, 0, 0], [3, 1, 0], [-2, 5, 1]] @ atoms.cell.array  # other vectors of the same lattice
+    assert length_scale(skew) == pytest.approx(length_scale(atoms), rel=LENGTH_ACCURACY)
+
+
+@pytest.mark.parametrize("pbc", [False, True])
+def test_length_scale_does_not_depend_on_the_number_of_atoms(pbc):
+    few, many = (bulk("Cu", cubic=True).repeat(n) for n in (6, 9))
+    few.pbc = many.pbc = pbc
+    assert len(few) < _FEW_ATOMS < len(many)
+    assert length_scale(many) == pytest.approx(length_scale(few), rel=LENGTH_ACCURACY)
 
 
 # Wrong input: the message names the structure.

@@ -127,9 +127,9 @@ def all_mirror_images(vectors):
     return np.einsum("oij,abcjk->okabci", ORIENTATIONS, np.array(images))
 
 
-def fast_and_direct(positions, numbers, elements, rng, n_vectors=30):
+def fast_and_direct(positions, numbers, elements, rng, vectors=None):
     """Both sums, of all atoms and of each element by itself: (2, orientation, vector, 2, 2, 2)."""
-    vectors = directions(n_vectors, rng).astype(np.float32)
+    vectors = (directions(30, rng) if vectors is None else vectors).astype(np.float32)
     groups = np.searchsorted(elements, numbers)
     by_element = atomic_form_factors(elements, vectors)
     fast = np.stack(
@@ -150,6 +150,16 @@ def test_fast_sum_is_within_float32_accuracy_of_the_amplitude(n_atoms, elements,
     fast, direct = fast_and_direct(*cluster(n_atoms, elements, rng), elements, rng)
     assert fast.shape == (2, len(ORIENTATIONS), 30, 2, 2, 2)
     assert fast.dtype == np.float32
+    for one, expected in zip(fast, direct, strict=True):
+        np.testing.assert_allclose(one, expected, rtol=0, atol=FLOAT32 * expected.max())
+
+
+@pytest.mark.parametrize("n_atoms", [30, 2 * _BLOCK + 1])
+@pytest.mark.parametrize("shared", [[0], [1], [2], [0, 2], [0, 1, 2]], ids=["u", "v", "w", "u and w", "all"])
+def test_neighbouring_vectors_may_share_components(n_atoms, shared, rng):
+    vectors = directions(30, rng)
+    vectors[:, shared] = np.repeat(vectors[::3, shared], 3, axis=0)
+    fast, direct = fast_and_direct(*cluster(n_atoms, [6, 26], rng), [6, 26], rng, vectors)
     for one, expected in zip(fast, direct, strict=True):
         np.testing.assert_allclose(one, expected, rtol=0, atol=FLOAT32 * expected.max())
 

@@ -146,7 +146,7 @@ class _Ring(NamedTuple):
     scattering_vectors: np.ndarray  # (n, 3) float64
     solid_angle: np.ndarray  # (n_pixels, n_pixels) float32, 0 outside the ring
     eighth: MirroredVectors  # the m pixels with 0 <= y <= x, in the first five orientations
-    source: np.ndarray  # (6, n_pixels, n_pixels) flat index of each pixel into the result of `mirrored_intensity`
+    source: np.ndarray  # (6, n_pixels, n_pixels) flat index of each pixel into intensities (orientation, 2, 2, 2, m)
 
 
 @lru_cache(maxsize=8)
@@ -155,11 +155,14 @@ def _ring(geometry):
     ring = geometry.ring
     vectors = geometry.scattering_vectors
     row, column = np.nonzero(ring & (vectors[..., 1] >= 0) & (vectors[..., 0] >= vectors[..., 1]))
+    # Vectors that share a component, pixels equally far from the beam, side by side: that is faster.
+    order = np.argsort(vectors[row, column, 2].astype(np.float32), kind="stable")
+    row, column = row[order], column[order]
     # Their mirror images, axes as in `mirrored_intensity`: swapped, sign of x, sign of y.
     x = np.array([[[column, column], [n - 1 - column, n - 1 - column]], [[row, row], [n - 1 - row, n - 1 - row]]])
     y = np.array([[[row, n - 1 - row], [row, n - 1 - row]], [[column, n - 1 - column], [column, n - 1 - column]]])
     source = np.zeros((5, n, n), int)
-    source[:, y, x] = np.moveaxis(np.arange(5 * 8 * len(row)).reshape(5, -1, 2, 2, 2), 1, -1)
+    source[:, y, x] = np.arange(source[:, y, x].size).reshape(5, 2, 2, 2, -1)
     # Patterns 5 and 6 both turn the crystal about the beam: one is the other, turned by 90 degrees.
     source = np.concatenate([source, np.rot90(source[4:], -1, axes=(1, 2))])
     return _Ring(
@@ -288,11 +291,72 @@ def _distance_histogram(positions, width, n_bins):
 
 
 def _nearest_neighbour_distances(atoms, radius):
+    """Distance from each atom to its nearest neighbour; infinite where none is within the radius."""
+    if len(atoms) <= _FEW_ATOMS:
+        squared, reach = _nearest_of_few(atoms.positions.T.copy(), atoms.cell.array[atoms.pbc])
+        if radius < reach:
+            return np.where(squared < radius**2, np.sqrt(squared), np.inf)
     neighbours = NeighborList(cutoff=radius, full_list=True)
     first, distance = neighbours.compute(atoms.positions, atoms.cell.array, atoms.pbc, quantities="id")
     nearest = np.full(len(atoms), np.inf)
     np.minimum.at(nearest, first, distance)
     return nearest
+
+
+_FEW_ATOMS = 2000  # up to these it is faster to try all pairs
+
+
+@numba.njit(fastmath={"contract"}, error_model="numpy", cache=True)
+def _nearest_of_few(positions, periodic):
+    """Squared distance from each atom to its nearest neighbour, and the reach (not squared) within which it is right.
+
+    From a difference of positions (3, n_atoms), the periodic cell vectors, last to first, are taken as many times as
+    rounding says (Babai). A difference shorter than half of each vector's part b* normal to those before it has components
+    below a half along all b*, so that rounding finds it: the reach is half the shortest b*.
+    """
+    n_atoms, reach = positions.shape[1], np.inf
+    vectors, normals = np.zeros((3, 3)), np.zeros((3, 3))  # normals: b* / |b*|^2, zero for what is not periodic
+    for i in range(len(periodic)):
+        for k in range(3):
+            vectors[i, k] = normals[i, k] = periodic[i, k]
+        for j in range(i):
+            share, squared = 0.0, 0.0
+            for k in range(3):
+                share += periodic[i, k] * normals[j, k]
+                squared += normals[j, k] ** 2
+            for k in range(3):
+                normals[i, k] -= share / squared * normals[j, k]
+        squared = normals[i, 0] ** 2 + normals[i, 1] ** 2 + normals[i, 2] ** 2
+        for k in range(3):
+            normals[i, k] /= squared
+        reach = min(reach, 0.5 * (1 - 1e-9) * np.sqrt(squared))
+    a, b, c = _row(vectors, 0), _row(vectors, 1), _row(vectors, 2)
+    along_a, along_b, along_c = _row(normals, 0), _row(normals, 1), _row(normals, 2)
+    squared_distance = np.full(n_atoms, np.inf)
+    for i in range(n_atoms):
+        here_x, here_y, here_z = positions[0, i], positions[1, i], positions[2, i]
+        x, y, z, others = positions[0, :i], positions[1, :i], positions[2, :i], squared_distance[:i]
+        # Numbers that are not negative have the order of their bits, and the least integer is what LLVM vectorises.
+        least = np.float64(np.inf).view(np.int64)
+        for j in range(x.size):
+            d = here_x - x[j], here_y - y[j], here_z - z[j]
+            d = _reduced(_reduced(_reduced(d, c, along_c), b, along_b), a, along_a)
+            squared = d[0] * d[0] + d[1] * d[1] + d[2] * d[2]
+            least = min(least, np.float64(squared).view(np.int64))
+            others[j] = min(others[j], squared)
+        squared_distance[i] = np.int64(least).view(np.float64)
+    return squared_distance, reach
+
+
+@numba.njit(cache=True)
+def _row(matrix, i):
+    return matrix[i, 0], matrix[i, 1], matrix[i, 2]
+
+
+@numba.njit(fastmath={"contract"}, cache=True)
+def _reduced(difference, vector, along):
+    n = np.rint(difference[0] * along[0] + difference[1] * along[1] + difference[2] * along[2])
+    return difference[0] - n * vector[0], difference[1] - n * vector[1], difference[2] - n * vector[2]
 
 
 def _check_scale(scale):
@@ -314,14 +378,20 @@ def _check(atoms):
         raise ValueError(f"{structure_name(atoms)}: there are no atoms")
     if not np.isfinite(atoms.positions).all() or not np.isfinite(atoms.cell.array).all():
         raise ValueError(f"{structure_name(atoms)}: positions and cell must be finite numbers")
-    periodic = atoms.cell.array[atoms.pbc]
-    if len(periodic) and np.linalg.matrix_rank(periodic) < len(periodic):  # NumPy 2.0 knows no rank of nothing
+    lengths = atoms.cell.lengths()
+    extent = max(np.ptp(atoms.positions.T.copy(), axis=1).max(), lengths.max())  # fast along contiguous axes
+    if extent > _LARGEST_EXTENT:
+        raise ValueError(f"{structure_name(atoms)}: it extends over {extent:.3g} Å, more than {_LARGEST_EXTENT:g} Å")
+    # A volume takes less time than a rank, and unless it is tiny the rank is three.
+    is_solid = atoms.pbc.all() and atoms.cell.volume > 1e-6 * lengths.max() ** 3
+    if not is_solid and _are_dependent(atoms.cell.array[atoms.pbc]):
         raise ValueError(
             f"{structure_name(atoms)}: the cell vectors of its periodic axes are zero or lie in one plane or line"
         )
-    extent = max(np.ptp(atoms.positions, axis=0).max(), atoms.cell.lengths().max())
-    if extent > _LARGEST_EXTENT:
-        raise ValueError(f"{structure_name(atoms)}: it extends over {extent:.3g} Å, more than {_LARGEST_EXTENT:g} Å")
+
+
+def _are_dependent(vectors):
+    return len(vectors) > 0 and np.linalg.matrix_rank(vectors) < len(vectors)  # NumPy 2.0 knows no rank of nothing
 
 
 def diffraction_patterns(atoms: Atoms, geometry: DiffractionGeometry = DiffractionGeometry()) -> np.ndarray:
@@ -358,7 +428,7 @@ def diffraction_patterns_direct(atoms: Atoms, geometry: DiffractionGeometry = Di
 def _patterns(positions, numbers, groups, geometry):
     ring = _ring(geometry)
     values, _ = mirrored_intensity(positions, ring.eighth, groups, _form_factors(geometry, numbers, eighth=True))
-    return np.take(values, ring.source) * ring.solid_angle
+    return np.take(np.moveaxis(values, 1, -1), ring.source) * ring.solid_angle
 
 
 def _patterns_direct(positions, numbers, groups, geometry):
@@ -417,8 +487,8 @@ def fingerprint(atoms: Atoms, geometry: DiffractionGeometry = DiffractionGeometr
 
 def combine_patterns(patterns: np.ndarray) -> np.ndarray:
     """Sum the six patterns (6, n, n) into three channels and divide by the common maximum: (n, n, 3)."""
-    channels = patterns.reshape(3, 2, *patterns.shape[1:]).sum(axis=1)
-    return np.ascontiguousarray(np.moveaxis(channels / channels.max(), 0, -1))
+    image = np.stack(list(patterns[::2] + patterns[1::2]), axis=-1)
+    return image / image.max()
 
 
 def reflections(

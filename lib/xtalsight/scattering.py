@@ -87,7 +87,7 @@ def mirrored_vectors(vectors, orientations) -> MirroredVectors:
     """Prepare scattering vectors and their mirror images for `mirrored_intensity`.
 
     Each vector (u, v, w) stands for the eight (+-u, +-v, w) and (+-v, +-u, w), as the pixels of a centred square detector
-    have them, turned by each orientation: s = M (+-u, +-v, w).
+    have them, turned by each orientation: s = M (+-u, +-v, w). Neighbours that share a component share sines and cosines.
 
     Parameters
     ----------
@@ -133,96 +133,105 @@ def mirrored_intensity(positions, vectors: MirroredVectors, groups, form_factors
     """
     order = np.argsort(groups, kind="stable")
     ends = np.cumsum(np.bincount(groups, minlength=len(form_factors)))
-    positions = np.asarray(positions, float)
-    centred = positions[order] - positions.mean(axis=0)
-    projections = np.ascontiguousarray(vectors.directions @ centred.T, dtype=np.float32)
-    values = _mirrored_intensity(projections, vectors.components, vectors.phases, vectors.triples, ends, form_factors)
-    whole, apart = values.reshape(2, values.shape[1], -1, 2, 2, 2)
+    coordinates = np.asarray(positions, float).T[:, order]
+    coordinates -= coordinates.mean(axis=1, keepdims=True)
+    half_turns = (2 * vectors.directions @ coordinates).astype(np.float32)
+    values = _mirrored_intensity(half_turns, vectors.components, vectors.phases, vectors.triples, ends, form_factors)
+    whole, apart = np.moveaxis(values.reshape(2, -1, 2, 2, 2, values.shape[-1]), -1, 2)
     return whole, apart
 
 
-# With p the phase in turns, reduced to [-1/2, 1/2], and u = p^2: sqrt(2) sin(pi p) = p S(u) and sqrt(2) cos(pi p) = C(u).
-# Interpolation at Chebyshev nodes keeps p S within 1.7e-6 and C within 7e-8. The doubled angle then costs two operations:
-# cos(2 pi p) = 1 - (p S)^2 and sin(2 pi p) = p S C.
-def _half_angle_polynomial(function, degree):
-    series = np.polynomial.Chebyshev.interpolate(lambda u: np.sqrt(2) * function(u), degree, domain=[0, 1 / 4])
+# With k half turns taken off, x in [-1/2, 1/2] is left, and u = x^2: sin(pi x) = x S(u) and cos(pi x) = C(u), both times
+# (-1)^k. Interpolation at Chebyshev nodes keeps x S within 1.2e-6 and C within 5e-8.
+def _polynomial(function, degree):
+    series = np.polynomial.Chebyshev.interpolate(function, degree, domain=[0, 1 / 4])
     return tuple(np.float32(c) for c in series.convert(kind=np.polynomial.Polynomial).coef)
 
 
-_S0, _S1, _S2, _S3, _S4 = _half_angle_polynomial(lambda u: np.pi * np.sinc(np.sqrt(u)), 4)
-_C0, _C1, _C2, _C3, _C4 = _half_angle_polynomial(lambda u: np.cos(np.pi * np.sqrt(u)), 4)
-_BLOCK = 256  # atoms whose sines and cosines fit the first cache
+_S0, _S1, _S2, _S3 = _polynomial(lambda u: np.pi * np.sinc(np.sqrt(u)), 3)
+_C0, _C1, _C2, _C3, _C4 = _polynomial(lambda u: np.cos(np.pi * np.sqrt(u)), 4)
+# A float32 of this size has no digits behind the point, and is even where its last bit is 0.
+_ROUND = np.float32(1.5 * 2**23)
+_BLOCK = 256  # atoms whose sines and cosines stay in the cache
 
 
-# Reassociation lets LLVM vectorise the loops over the atoms; infinities and NaN do not occur (input is checked before).
+# No reassociation here: it would cancel what rounds. The casts tell Numba whose bits are viewed.
+@numba.njit(fastmath={"contract"}, cache=True)
+def _cosine_and_sine(half_turns):
+    rounded = np.float32(half_turns + _ROUND)
+    sign = np.int32(rounded.view(np.int32) << np.int32(31))
+    x = half_turns - (rounded - _ROUND)
+    u = x * x
+    sine = np.float32(x * (_S0 + u * (_S1 + u * (_S2 + u * _S3))))
+    cosine = np.float32(_C0 + u * (_C1 + u * (_C2 + u * (_C3 + u * _C4))))
+    cosine, sine = np.int32(cosine.view(np.int32) ^ sign), np.int32(sine.view(np.int32) ^ sign)
+    return cosine.view(np.float32), sine.view(np.float32)
+
+
+# Reassociation lets LLVM vectorise the sums over the atoms; infinities and NaN do not occur (input is checked before).
+# Slices say that an index is not negative: only then does a loop vectorise.
 @numba.njit(fastmath=True, error_model="numpy", cache=True)
-def _mirrored_intensity(projections, components, phases, triples, ends, form_factors):
-    n_vectors, n_orientations = components.shape[1], len(triples) // 2
-    cosine = np.empty((len(phases), _BLOCK), np.float32)
-    sine = np.empty((len(phases), _BLOCK), np.float32)
-    # Amplitudes of one group, and of all.
-    real, imaginary = np.empty((len(triples), 4), np.float32), np.empty((len(triples), 4), np.float32)
-    whole = np.empty((len(triples), 4, 2), np.float32)
-    result = np.zeros((2, n_orientations, n_vectors, 8), np.float32)
-    for k in range(n_vectors):
-        whole[:] = 0
-        start = 0
-        for group in range(ends.size):
-            f = form_factors[group, k]
-            real[:], imaginary[:] = 0, 0
-            while start < ends[group]:
-                stop = min(start + _BLOCK, ends[group])
+def _mirrored_intensity(half_turns, components, phases, triples, ends, form_factors):
+    n_triples, n_vectors = len(triples), components.shape[1]
+    cosine, sine = np.empty((len(phases), _BLOCK), np.float32), np.empty((len(phases), _BLOCK), np.float32)
+    sums = np.empty((8, n_triples, n_vectors), np.float32)  # of one group: A by B by C, each cosine or sine
+    amplitude = np.zeros((2, n_triples, 4, n_vectors), np.float32)  # of all: real and imaginary part
+    result = np.zeros((2, n_triples, 4, n_vectors), np.float32)
+    begin = 0
+    for group in range(ends.size):
+        sums[:] = 0
+        for start in range(begin, ends[group], _BLOCK):
+            stop = min(start + _BLOCK, ends[group])
+            for k in range(n_vectors):
                 for i in range(len(phases)):
                     s = components[phases[i, 1], k]
-                    # Slices, so that the loop index is known to be non-negative: only then does the loop vectorise.
-                    r = projections[phases[i, 0], start:stop]
-                    cos_i, sin_i = cosine[i, : stop - start], sine[i, : stop - start]
+                    if k > 0 and s == components[phases[i, 1], k - 1]:
+                        continue  # the last vector's are still there
+                    r = half_turns[phases[i, 0], start:stop]
+                    cosine_i, sine_i = cosine[i, : stop - start], sine[i, : stop - start]
                     for j in range(r.size):
-                        p = s * r[j]
-                        p -= np.rint(p)
-                        u = p * p
-                        half_sine = p * (_S0 + u * (_S1 + u * (_S2 + u * (_S3 + u * _S4))))
-                        half_cosine = _C0 + u * (_C1 + u * (_C2 + u * (_C3 + u * _C4)))
-                        cos_i[j] = np.float32(1) - half_sine * half_sine
-                        sin_i[j] = half_sine * half_cosine
-                for t in range(len(triples)):
-                    a, b, c = triples[t]
-                    cos_a, cos_b, cos_c = (
-                        cosine[a, : stop - start],
-                        cosine[b, : stop - start],
-                        cosine[c, : stop - start],
-                    )
-                    sin_a, sin_b, sin_c = sine[a, : stop - start], sine[b, : stop - start], sine[c, : stop - start]
-                    cc_c, cc_s, ss_c, ss_s = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
-                    sc_c, sc_s, cs_c, cs_s = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+                        cosine_i[j], sine_i[j] = _cosine_and_sine(s * r[j])
+                for t in range(n_triples):
+                    a, b, c = triples[t, 0], triples[t, 1], triples[t, 2]  # unpacking a row takes and frees a reference
+                    cos_a, sin_a = cosine[a, : stop - start], sine[a, : stop - start]
+                    cos_b, sin_b = cosine[b, : stop - start], sine[b, : stop - start]
+                    cos_c, sin_c = cosine[c, : stop - start], sine[c, : stop - start]
+                    ccc, ccs, csc, css = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+                    scc, scs, ssc, sss = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
                     for j in range(cos_a.size):
-                        cc, ss = cos_a[j] * cos_b[j], sin_a[j] * sin_b[j]
-                        sc, cs = sin_a[j] * cos_b[j], cos_a[j] * sin_b[j]
-                        cc_c += cc * cos_c[j]
-                        cc_s += cc * sin_c[j]
-                        ss_c += ss * cos_c[j]
-                        ss_s += ss * sin_c[j]
-                        sc_c += sc * cos_c[j]
-                        sc_s += sc * sin_c[j]
-                        cs_c += cs * cos_c[j]
-                        cs_s += cs * sin_c[j]
-                    # exp(i (A + B + C)), then with -B, with -A, with both.
-                    real[t, 0] += cc_c - ss_c - sc_s - cs_s
-                    real[t, 1] += cc_c + ss_c - sc_s + cs_s
-                    real[t, 2] += cc_c + ss_c + sc_s - cs_s
-                    real[t, 3] += cc_c - ss_c + sc_s + cs_s
-                    imaginary[t, 0] += cc_s - ss_s + sc_c + cs_c
-                    imaginary[t, 1] += cc_s + ss_s + sc_c - cs_c
-                    imaginary[t, 2] += cc_s + ss_s - sc_c + cs_c
-                    imaginary[t, 3] += cc_s - ss_s - sc_c - cs_c
-                start = stop
-            for t in range(len(triples)):
-                for i in range(4):
-                    one, other = f * real[t, i], f * imaginary[t, i]
-                    result[1, t // 2, k, 4 * (t % 2) + i] += one * one + other * other
-                    whole[t, i, 0] += one
-                    whole[t, i, 1] += other
-        for t in range(len(triples)):
-            for i in range(4):
-                result[0, t // 2, k, 4 * (t % 2) + i] = whole[t, i, 0] ** 2 + whole[t, i, 1] ** 2
+                        cc, cs = cos_a[j] * cos_b[j], cos_a[j] * sin_b[j]
+                        sc, ss = sin_a[j] * cos_b[j], sin_a[j] * sin_b[j]
+                        ccc += cc * cos_c[j]
+                        ccs += cc * sin_c[j]
+                        csc += cs * cos_c[j]
+                        css += cs * sin_c[j]
+                        scc += sc * cos_c[j]
+                        scs += sc * sin_c[j]
+                        ssc += ss * cos_c[j]
+                        sss += ss * sin_c[j]
+                    sums[0, t, k] += ccc
+                    sums[1, t, k] += ccs
+                    sums[2, t, k] += csc
+                    sums[3, t, k] += css
+                    sums[4, t, k] += scc
+                    sums[5, t, k] += scs
+                    sums[6, t, k] += ssc
+                    sums[7, t, k] += sss
+        begin = ends[group]
+        for t in range(n_triples):
+            ccc, ccs, csc, css = sums[0, t], sums[1, t], sums[2, t], sums[3, t]
+            scc, scs, ssc, sss = sums[4, t], sums[5, t], sums[6, t], sums[7, t]
+            for i in range(4):  # exp(i (A + B + C)), then with -B, with -A, with both
+                a, b = np.float32(1 - i // 2 * 2), np.float32(1 - i % 2 * 2)
+                for k in range(n_vectors):
+                    real = form_factors[group, k] * (ccc[k] - a * b * ssc[k] - a * scs[k] - b * css[k])
+                    imaginary = form_factors[group, k] * (ccs[k] - a * b * sss[k] + a * scc[k] + b * csc[k])
+                    amplitude[0, t, i, k] += real
+                    amplitude[1, t, i, k] += imaginary
+                    result[1, t, i, k] += real**2 + imaginary**2
+    # A loop: as an expression of arrays this would take seconds to compile.
+    for t in range(n_triples):
+        for i in range(4):
+            for k in range(n_vectors):
+                result[0, t, i, k] = amplitude[0, t, i, k] ** 2 + amplitude[1, t, i, k] ** 2
     return result
