@@ -293,9 +293,15 @@ def _distance_histogram(positions, width, n_bins):
 def _nearest_neighbour_distances(atoms, radius):
     """Distance from each atom to its nearest neighbour; infinite where none is within the radius."""
     if len(atoms) <= _FEW_ATOMS:
-        squared, reach = _nearest_of_few(atoms.positions.T.copy(), atoms.cell.array[atoms.pbc])
-        if radius < reach:
-            return np.where(squared < radius**2, np.sqrt(squared), np.inf)
+        # Babai's rounding: with Q R = (a1, a2, a3), of a difference shorter than half of each R_ii every vector is taken off
+        # as often as it is in it. The parts of what is not periodic are zero.
+        vectors, normals, n = np.zeros((3, 3)), np.zeros((3, 3)), np.count_nonzero(atoms.pbc)
+        vectors[:n] = atoms.cell.array[atoms.pbc][::-1]
+        q, r = np.linalg.qr(vectors[:n][::-1].T)
+        normals[:n] = (q.T / r.diagonal()[:, None])[::-1]
+        if radius < 0.5 * (1 - 1e-9) * np.abs(r.diagonal()).min(initial=np.inf):
+            nearest = np.sqrt(_squared_to_nearest(atoms.positions.T.copy(), vectors, normals))
+            return np.where(nearest < radius, nearest, np.inf)
     neighbours = NeighborList(cutoff=radius, full_list=True)
     first, distance = neighbours.compute(atoms.positions, atoms.cell.array, atoms.pbc, quantities="id")
     nearest = np.full(len(atoms), np.inf)
@@ -306,57 +312,30 @@ def _nearest_neighbour_distances(atoms, radius):
 _FEW_ATOMS = 2000  # up to these it is faster to try all pairs
 
 
-@numba.njit(fastmath={"contract"}, error_model="numpy", cache=True)
-def _nearest_of_few(positions, periodic):
-    """Squared distance from each atom to its nearest neighbour, and the reach (not squared) within which it is right.
+@numba.njit(fastmath={"contract"}, cache=True)
+def _squared_to_nearest(positions, vectors, normals):
+    """Squared distance from each atom to its nearest neighbour, one of all pairs, by positions (3, n_atoms).
 
-    From a difference of positions (3, n_atoms), the periodic cell vectors, last to first, are taken as many times as
-    rounding says (Babai). A difference shorter than half of each vector's part b* normal to those before it has components
-    below a half along all b*, so that rounding finds it: the reach is half the shortest b*.
+    From a difference of positions the vectors are taken, last to first, as many times as the normals say, rounded.
     """
-    n_atoms, reach = positions.shape[1], np.inf
-    vectors, normals = np.zeros((3, 3)), np.zeros((3, 3))  # normals: b* / |b*|^2, zero for what is not periodic
-    for i in range(len(periodic)):
-        for k in range(3):
-            vectors[i, k] = normals[i, k] = periodic[i, k]
-        for j in range(i):
-            share, squared = 0.0, 0.0
-            for k in range(3):
-                share += periodic[i, k] * normals[j, k]
-                squared += normals[j, k] ** 2
-            for k in range(3):
-                normals[i, k] -= share / squared * normals[j, k]
-        squared = normals[i, 0] ** 2 + normals[i, 1] ** 2 + normals[i, 2] ** 2
-        for k in range(3):
-            normals[i, k] /= squared
-        reach = min(reach, 0.5 * (1 - 1e-9) * np.sqrt(squared))
-    a, b, c = _row(vectors, 0), _row(vectors, 1), _row(vectors, 2)
-    along_a, along_b, along_c = _row(normals, 0), _row(normals, 1), _row(normals, 2)
-    squared_distance = np.full(n_atoms, np.inf)
-    for i in range(n_atoms):
+    nearest = np.full(positions.shape[1], np.inf)
+    for i in range(len(nearest)):
+        x, y, z, others = positions[0, :i], positions[1, :i], positions[2, :i], nearest[:i]
         here_x, here_y, here_z = positions[0, i], positions[1, i], positions[2, i]
-        x, y, z, others = positions[0, :i], positions[1, :i], positions[2, :i], squared_distance[:i]
         # Numbers that are not negative have the order of their bits, and the least integer is what LLVM vectorises.
         least = np.float64(np.inf).view(np.int64)
-        for j in range(x.size):
-            d = here_x - x[j], here_y - y[j], here_z - z[j]
-            d = _reduced(_reduced(_reduced(d, c, along_c), b, along_b), a, along_a)
-            squared = d[0] * d[0] + d[1] * d[1] + d[2] * d[2]
+        for j in range(others.size):
+            dx, dy, dz = here_x - x[j], here_y - y[j], here_z - z[j]
+            for k in range(3):
+                times = np.rint(dx * normals[k, 0] + dy * normals[k, 1] + dz * normals[k, 2])
+                dx -= times * vectors[k, 0]
+                dy -= times * vectors[k, 1]
+                dz -= times * vectors[k, 2]
+            squared = dx * dx + dy * dy + dz * dz
             least = min(least, np.float64(squared).view(np.int64))
             others[j] = min(others[j], squared)
-        squared_distance[i] = np.int64(least).view(np.float64)
-    return squared_distance, reach
-
-
-@numba.njit(cache=True)
-def _row(matrix, i):
-    return matrix[i, 0], matrix[i, 1], matrix[i, 2]
-
-
-@numba.njit(fastmath={"contract"}, cache=True)
-def _reduced(difference, vector, along):
-    n = np.rint(difference[0] * along[0] + difference[1] * along[1] + difference[2] * along[2])
-    return difference[0] - n * vector[0], difference[1] - n * vector[1], difference[2] - n * vector[2]
+        nearest[i] = np.int64(least).view(np.float64)
+    return nearest
 
 
 def _check_scale(scale):

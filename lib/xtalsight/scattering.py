@@ -87,7 +87,8 @@ def mirrored_vectors(vectors, orientations) -> MirroredVectors:
     """Prepare scattering vectors and their mirror images for `mirrored_intensity`.
 
     Each vector (u, v, w) stands for the eight (+-u, +-v, w) and (+-v, +-u, w), as the pixels of a centred square detector
-    have them, turned by each orientation: s = M (+-u, +-v, w). Neighbours that share a component share sines and cosines.
+    have them, turned by each orientation: s = M (+-u, +-v, w). Vectors that follow each other and share a component
+    share its sines and cosines.
 
     Parameters
     ----------
@@ -141,8 +142,8 @@ def mirrored_intensity(positions, vectors: MirroredVectors, groups, form_factors
     return whole, apart
 
 
-# With k half turns taken off, x in [-1/2, 1/2] is left, and u = x^2: sin(pi x) = x S(u) and cos(pi x) = C(u), both times
-# (-1)^k. Interpolation at Chebyshev nodes keeps x S within 1.2e-6 and C within 5e-8.
+# With k half turns taken off, x in [-1/2, 1/2] is left, and u = x^2: sin(pi x) = x S(u) and cos(pi x) = C(u), both
+# times (-1)^k. Interpolation at Chebyshev nodes keeps x S within 1.2e-6 and C within 1.2e-7.
 def _polynomial(function, degree):
     series = np.polynomial.Chebyshev.interpolate(function, degree, domain=[0, 1 / 4])
     return tuple(np.float32(c) for c in series.convert(kind=np.polynomial.Polynomial).coef)
