@@ -379,7 +379,7 @@ if networks.multiplies_bfloat16():
 pd.Series(bfloat16, name="bfloat16").to_frame().T
 
 # %% [markdown]
-# *Time as a fraction of that in float32, and accuracies on the structures of the held-out elements.* In the full run training takes <!--=cnn.bfloat16.time:.2f-->…<!--/--> of
+# *Time as a fraction of that in float32, and accuracies on the structures of the held-out elements.* In the full run training takes <!--=cnn.bfloat16.seconds_over_float32:.2f-->…<!--/--> of
 # the time, and the network is right for <!--=cnn.bfloat16.pristine.accuracy:.2%-->…<!--/--> of the pristine structures and
 # <!--=cnn.bfloat16.vacancies_25.accuracy:.2%-->…<!--/--> of the defective ones. The study keeps float32, which gives the same numbers on machines that know no bfloat16.
 
@@ -408,7 +408,7 @@ run.save_results(
         "cnn.errors": len(wrong),
         "cnn.table_1.parameters": table_1.count_params(),
         "cnn.grouped.epochs": grouped_epochs,
-        "cnn.bfloat16.time": bfloat16["time"],
+        "cnn.bfloat16.seconds_over_float32": bfloat16["time"],
         "cnn.compact.parameters": compact.count_params(),
         "cnn.random.held_out.twins": twin["random"],
         "cnn.grouped.held_out.twins": twin["grouped"],
