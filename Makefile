@@ -29,8 +29,10 @@ EXECUTED := $(SCRIPTS:notebooks/%.py=$(BUILD)/%.ipynb)
 LIBRARY := $(filter-out %/book.py %/pairing.py,$(wildcard lib/xtalsight/*.py lib/xtalsight/study/*.py))
 COMMON := $(LIBRARY) notebooks/profiles.yaml notebooks/matplotlibrc $(ENV)
 
-# A clock that is set back leaves files of the future, which would pass for newer than every later change: their notebooks run again.
+# After the clock is set back, notebooks dated in the future would pass for up to date for ever: they run again.
+ifeq ($(findstring n,$(firstword -$(MAKEFLAGS))),) # not in a dry run
 $(shell if [ -d $(BUILD) ]; then find $(BUILD) -maxdepth 1 -name '*.ipynb' -mmin -0 -exec rm -f {} +; fi)
+endif
 
 .PHONY: help all smoke test lab book classify published-data bench campaign env sync check-sync lock clean
 .DELETE_ON_ERROR:

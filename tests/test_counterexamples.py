@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.collections import dcdft
-from ase.spacegroup import crystal
+from ase.spacegroup import Spacegroup, crystal
 
 from xtalsight import counterexamples
 from xtalsight.counterexamples import (
@@ -61,6 +61,19 @@ def test_a_crystal_of_a_space_group_is_that_of_ase(group):
     assert len(atoms) == len(expected)
     apart = atoms.get_scaled_positions()[:, None] - expected.get_scaled_positions()
     assert np.abs(apart - np.round(apart)).max(axis=-1).min(axis=1).max() < 1e-5
+
+
+@pytest.mark.parametrize("group", [2, 62, 194, 227])
+@pytest.mark.parametrize("site", [(0, 0, 0), (0, 0, 1 / 4), (1 / 3, 2 / 3, 1 / 4), (0.11, 0.23, 0.41)])
+def test_an_orbit_is_closed_and_its_size_divides_the_number_of_operations(group, site):
+    rotations, translations = Spacegroup(group).get_op()
+    places = counterexamples.orbit(np.array(site), rotations, translations)
+    assert len(rotations) % len(places) == 0
+    for image in (rotations @ site + translations)[::5]:
+        again = counterexamples.orbit(image, rotations, translations)
+        apart = again[:, None] - places
+        assert len(again) == len(places)
+        assert np.abs(apart - np.round(apart)).max(axis=-1).min(axis=1).max() < 1e-4
 
 
 @pytest.mark.parametrize("closest", [0.75, 0.9])

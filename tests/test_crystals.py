@@ -23,6 +23,7 @@ from xtalsight.crystals import (
     space_group,
     standard_supercell,
     supercell_replicas,
+    symmetry_dataset,
 )
 from xtalsight.store import load_table, save_table
 
@@ -484,3 +485,8 @@ def test_standard_supercell_undoes_a_rotation():
     one, other = (standard_supercell(atoms, n_atoms=50) for atoms in (bulk("Mg"), turned))
     assert len(one) >= 50
     np.testing.assert_allclose(other.cell.array, one.cell.array, atol=POSITION_TOLERANCE)
+
+
+def test_atoms_on_top_of_each_other_have_no_symmetry():
+    assert symmetry_dataset(Atoms("Cu2", positions=np.zeros((2, 3)), cell=[3, 3, 3], pbc=True)) is None
+    assert symmetry_dataset(bulk("Cu")).number == 225

@@ -3,7 +3,14 @@ import pytest
 from ase.build import bulk
 from scipy.spatial.transform import Rotation
 
-from xtalsight.scattering import _BLOCK, amplitude, form_factor, mirrored_intensity, mirrored_vectors
+from xtalsight.scattering import (
+    _BLOCK,
+    _cosine_and_sine,
+    amplitude,
+    form_factor,
+    mirrored_intensity,
+    mirrored_vectors,
+)
 
 SEED = 1912
 FIT_ACCURACY = 5e-3  # relative, of the tabulated form factors
@@ -152,6 +159,13 @@ def test_fast_sum_is_within_float32_accuracy_of_the_amplitude(n_atoms, elements,
     assert fast.dtype == np.float32
     for one, expected in zip(fast, direct, strict=True):
         np.testing.assert_allclose(one, expected, rtol=0, atol=FLOAT32 * expected.max())
+
+
+def test_cosine_and_sine_of_half_turns_many_or_few(rng):
+    half_turns = np.float32([0, -0.0, 0.5, -0.5, 1, -1, 1.5, 2, 3, -7, 1001, *rng.uniform(-1e4, 1e4, 2000)])
+    cosine, sine = np.array([_cosine_and_sine(x) for x in half_turns]).T
+    np.testing.assert_allclose(cosine, np.cos(np.pi * half_turns.astype(float)), rtol=0, atol=1.5e-6)
+    np.testing.assert_allclose(sine, np.sin(np.pi * half_turns.astype(float)), rtol=0, atol=1.5e-6)
 
 
 @pytest.mark.parametrize("n_atoms", [30, 2 * _BLOCK + 1])

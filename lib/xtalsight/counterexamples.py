@@ -173,15 +173,27 @@ def _crystal_of_group(group, sites, rng):
     """Crystal of unit density with atoms on the given sites of a space group, in a random cell that its system
     allows."""
     rotations, translations = _operations(group)
-    # By hand, not `ase.spacegroup.crystal`: most crystals that are drawn are thrown away, and this takes a fifth of its time.
+    # Not `ase.spacegroup.crystal`: most draws are rejected, and this takes a fifth of its time.
     places = np.concatenate([orbit(site, rotations, translations) for site in sites])
     cell = Cell.fromcellpar(_random_cell(group, rng))
     return _unit_density(Atoms(numbers=np.ones(len(places)), scaled_positions=places, cell=cell, pbc=True))
 
 
 def orbit(site: np.ndarray, rotations: np.ndarray, translations: np.ndarray) -> np.ndarray:
-    """Return the places (n, 3) to which operations take a site, (3,), all in fractions of the cell, each place once."""
-    # Counted in parts of 10⁻⁵, for coordinates modulo 1 differ by rounding. Places that come so close are too close in a crystal.
+    """Apply the operations of a space group to a site; return each place once, rounded to 10⁻⁵ of the cell.
+
+    Parameters
+    ----------
+    site : ndarray, shape (3,)
+        Fractions of the cell, as all here.
+    rotations : ndarray, shape (n_operations, 3, 3)
+    translations : ndarray, shape (n_operations, 3)
+
+    Returns
+    -------
+    ndarray, shape (n_places, 3)
+    """
+    # As whole numbers, for coordinates modulo 1 differ by rounding. Atoms as close as that are too close in a crystal.
     parts = 10**5
     return np.unique(np.rint(parts * (rotations @ site + translations)).astype(int) % parts, axis=0) / parts
 

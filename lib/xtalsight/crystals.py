@@ -400,9 +400,8 @@ def conventional_cell(atoms: Atoms, symprec: float = 1e-3) -> Atoms:
     return Atoms(numbers=symmetry.std_types, scaled_positions=symmetry.std_positions, cell=cell, pbc=True)
 
 
-def symmetry_dataset(atoms: Atoms, symprec: float = 1e-3, angle_tolerance: float = -1.0):
-    """Return what spglib finds of a crystal's symmetry, a ``spglib.SpglibDataset``; None where it finds nothing, for example
-    because atoms lie on top of each other.
+def symmetry_dataset(atoms: Atoms, symprec: float = 1e-3, angle_tolerance: float = -1.0) -> spglib.SpglibDataset | None:
+    """Find the symmetry of a crystal with spglib.
 
     Parameters
     ----------
@@ -411,6 +410,11 @@ def symmetry_dataset(atoms: Atoms, symprec: float = 1e-3, angle_tolerance: float
         Tolerance, angstrom.
     angle_tolerance : float
         Degrees; if negative, spglib decides.
+
+    Returns
+    -------
+    spglib.SpglibDataset or None
+        None where spglib finds nothing, for example because atoms lie on top of each other.
     """
     cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
     try:

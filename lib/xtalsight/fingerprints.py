@@ -155,7 +155,7 @@ def _ring(geometry):
     ring = geometry.ring
     vectors = geometry.scattering_vectors
     row, column = np.nonzero(ring & (vectors[..., 1] >= 0) & (vectors[..., 0] >= vectors[..., 1]))
-    # Vectors that share a component, pixels equally far from the beam, side by side: that is faster.
+    # Pixels equally far from the beam share w: side by side, they share its sines and cosines.
     order = np.argsort(vectors[row, column, 2].astype(np.float32), kind="stable")
     row, column = row[order], column[order]
     # Their mirror images, axes as in `mirrored_intensity`: swapped, sign of x, sign of y.
@@ -290,15 +290,17 @@ def _distance_histogram(positions, width, n_bins):
     return counts
 
 
+_FEW_ATOMS = 2000  # up to these it is faster to try all pairs
+
+
 def _nearest_neighbour_distances(atoms, radius):
     """Distance from each atom to its nearest neighbour; infinite where none is within the radius."""
     if len(atoms) <= _FEW_ATOMS:
-        # Babai's rounding: with Q R = (a1, a2, a3), of a difference shorter than half of each R_ii every vector is taken off
-        # as often as it is in it. The parts of what is not periodic are zero.
-        vectors, normals, n = np.zeros((3, 3)), np.zeros((3, 3)), np.count_nonzero(atoms.pbc)
-        vectors[:n] = atoms.cell.array[atoms.pbc][::-1]
-        q, r = np.linalg.qr(vectors[:n][::-1].T)
-        normals[:n] = (q.T / r.diagonal()[:, None])[::-1]
+        # Babai's nearest plane: with Q R = (a1, a2, a3), a vector shorter than half of the least |R_ii| plus any lattice vector
+        # loses just that lattice vector. Rows of axes that are not periodic stay zero.
+        vectors, normals, periodic = np.zeros((3, 3)), np.zeros((3, 3)), atoms.cell.array[atoms.pbc]
+        q, r = np.linalg.qr(periodic.T)
+        vectors[: len(periodic)], normals[: len(periodic)] = periodic, q.T / r.diagonal()[:, None]
         if radius < 0.5 * (1 - 1e-9) * np.abs(r.diagonal()).min(initial=np.inf):
             nearest = np.sqrt(_squared_to_nearest(atoms.positions.T.copy(), vectors, normals))
             return np.where(nearest < radius, nearest, np.inf)
@@ -309,24 +311,21 @@ def _nearest_neighbour_distances(atoms, radius):
     return nearest
 
 
-_FEW_ATOMS = 2000  # up to these it is faster to try all pairs
-
-
 @numba.njit(fastmath={"contract"}, cache=True)
 def _squared_to_nearest(positions, vectors, normals):
-    """Squared distance from each atom to its nearest neighbour, one of all pairs, by positions (3, n_atoms).
+    """Squared distance (n_atoms,) from each atom to its nearest neighbour, by all pairs; infinite for a single atom.
 
-    From a difference of positions the vectors are taken, last to first, as many times as the normals say, rounded.
+    Positions are (3, n_atoms). From each difference d, vectors[k] is taken off round(d . normals[k]) times, for k = 2, 1, 0.
     """
     nearest = np.full(positions.shape[1], np.inf)
     for i in range(len(nearest)):
         x, y, z, others = positions[0, :i], positions[1, :i], positions[2, :i], nearest[:i]
         here_x, here_y, here_z = positions[0, i], positions[1, i], positions[2, i]
-        # Numbers that are not negative have the order of their bits, and the least integer is what LLVM vectorises.
+        # Floats that are not negative sort like their bits, and LLVM vectorises the minimum only of integers.
         least = np.float64(np.inf).view(np.int64)
         for j in range(others.size):
             dx, dy, dz = here_x - x[j], here_y - y[j], here_z - z[j]
-            for k in range(3):
+            for k in range(2, -1, -1):
                 times = np.rint(dx * normals[k, 0] + dy * normals[k, 1] + dz * normals[k, 2])
                 dx -= times * vectors[k, 0]
                 dy -= times * vectors[k, 1]
@@ -361,7 +360,7 @@ def _check(atoms):
     extent = max(np.ptp(atoms.positions.T.copy(), axis=1).max(), lengths.max())  # fast along contiguous axes
     if extent > _LARGEST_EXTENT:
         raise ValueError(f"{structure_name(atoms)}: it extends over {extent:.3g} Å, more than {_LARGEST_EXTENT:g} Å")
-    # A volume takes less time than a rank, and unless it is tiny the rank is three.
+    # The volume is quicker than the rank; unless it is tiny, the rank is three.
     is_solid = atoms.pbc.all() and atoms.cell.volume > 1e-6 * lengths.max() ** 3
     if not is_solid and _are_dependent(atoms.cell.array[atoms.pbc]):
         raise ValueError(
@@ -466,7 +465,7 @@ def fingerprint(atoms: Atoms, geometry: DiffractionGeometry = DiffractionGeometr
 
 def combine_patterns(patterns: np.ndarray) -> np.ndarray:
     """Sum the six patterns (6, n, n) into three channels and divide by the common maximum: (n, n, 3)."""
-    image = np.stack(list(patterns[::2] + patterns[1::2]), axis=-1)
+    image = np.stack(patterns[::2] + patterns[1::2], axis=-1)
     return image / image.max()
 
 

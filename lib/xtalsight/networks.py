@@ -57,8 +57,8 @@ def table_1_network(variant: str = "paper", seed: int = 0, precision: str = "flo
     seed : int
         Seed of the initial weights and of the dropout.
     precision : {"float32", "mixed_bfloat16"}
-        Of the products inside; with the second the weights and the probabilities stay float32. It is faster where the
-        processor multiplies bfloat16 (AVX512-BF16, AMX, GPUs), slower elsewhere.
+        Of the convolutions and the hidden layer. With "mixed_bfloat16" all weights, the batch normalisation and the
+        probabilities stay float32; it is faster only where `multiplies_bfloat16`.
 
     Returns
     -------
@@ -79,9 +79,14 @@ def table_1_network(variant: str = "paper", seed: int = 0, precision: str = "flo
     for i, filters in enumerate((32, 32, 16, 16, 8, 8), start=1):
         initializer = keras.initializers.Orthogonal(seed=seed + i) if paper else "glorot_uniform"
         x = layers.Conv2D(
-            filters, 7, padding="same", activation=activation, kernel_initializer=initializer, dtype=precision,
+            filters,
+            7,
+            padding="same",
+            activation=activation,
+            kernel_initializer=initializer,
+            dtype=precision,
             name=f"convolution_{i}",
-        )(x)  # fmt: skip
+        )(x)
         if i in (2, 4):
             x = layers.MaxPooling2D(2, dtype=precision, name=f"max_pooling_{i // 2}")(x)
     if paper:
@@ -166,10 +171,15 @@ def spectrum_network(
 
 
 def multiplies_bfloat16() -> bool:
-    """Tell whether this machine multiplies bfloat16 itself: by a GPU, AVX512-BF16 or AMX. Others emulate it, many times slower."""
+    """Tell whether this machine multiplies bfloat16 in hardware: by AVX512-BF16, AMX or an NVIDIA GPU since Ampere.
+
+    Others emulate it, which is slower.
+    """
     cpu = Path("/proc/cpuinfo")
     flags = cpu.read_text() if cpu.exists() else ""
-    return bool(tf.config.list_physical_devices("GPU")) or "avx512_bf16" in flags or "amx_bf16" in flags
+    gpus = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
+    has_gpu = any(gpu.get("compute_capability", (0, 0)) >= (8, 0) for gpu in gpus)
+    return has_gpu or "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 def layer_table(model: keras.Model) -> pd.DataFrame:
@@ -282,18 +292,19 @@ def train(
             "sparse_categorical_crossentropy",
             metrics=["sparse_categorical_accuracy"],
         )
-    x = images
+    x, y = tf.constant(images), tf.constant(labels)
+    validation = {name: tuple(map(tf.constant, pair)) for name, pair in validation.items()}
     with tqdm(total=epochs * steps, initial=done * steps, desc=model.name, unit=" steps", mininterval=1) as progress:
         for epoch in range(done, epochs):
             order = np.random.default_rng([seed, epoch]).permutation(len(images))
             start = time.perf_counter()
             if mirrored:
-                x = mirror_image(images, epoch % 4)
+                x = tf.constant(mirror_image(images, epoch % 4))
             for layer in model.layers:
                 if isinstance(layer, layers.Dropout):
                     # What a stopped training would have drawn next is not saved: each epoch has a stream of its own.
                     layer.seed_generator.state.assign([seed, epoch])
-            batches = _batches(x, labels, order, batch_size)
+            batches = _batches(x, y, order, batch_size)
             result = model.fit(batches, shuffle=False, verbose=0, callbacks=[_progress(progress)])
             row = {
                 "epoch": epoch + 1,
@@ -318,14 +329,13 @@ def train(
     return model, history
 
 
-def _batches(images, labels, order, batch_size):
-    """Yield images and labels in an order, as a pipeline of TensorFlow's."""
-    x, y = tf.constant(images), tf.constant(labels)
+def _batches(x, y, order, batch_size):
+    """Return a pipeline of TensorFlow's: batches of the images x and labels y, tensors, in the given order."""
     batches = tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
     as_written = tf.data.Options()
-    # To rewrite so short a pipeline gains nothing and prints an error at each use.
+    # Optimising so short a pipeline gains nothing and prints an error at each use.
     as_written.experimental_optimization.apply_default_optimizations = False
-    # TensorFlow's tuner sleeps ever longer, and the end of an epoch waits until it wakes: up to half as long as the epoch took.
+    # The autotuner sleeps ever longer, and an epoch ends only when it wakes: up to half as long again is lost.
     as_written.autotune.enabled = False
     return batches.map(lambda rows: (tf.gather(x, rows), tf.gather(y, rows))).prefetch(2).with_options(as_written)
 

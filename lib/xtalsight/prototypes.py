@@ -262,7 +262,7 @@ def _primitive(atoms, symprec, symprec_of_primitive):
 
 
 def _signature(dataset, numbers):
-    """Space group and number of atoms of each kind in the primitive cell, whose atomic numbers are given."""
+    """Space group and sorted numbers of atoms of each kind, from the data set and the atomic numbers of a primitive cell."""
     return dataset.number, *sorted(Counter(numbers.tolist()).values())
 
 
@@ -278,7 +278,8 @@ def _spacing(atoms):
 
 def _group(atoms, symprec):
     """Space group; 0 if spglib finds none."""
-    return getattr(symmetry_dataset(atoms, symprec), "number", 0)
+    dataset = symmetry_dataset(atoms, symprec)
+    return 0 if dataset is None else dataset.number
 
 
 def free_directions(cell: SymmetricCell, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -142,8 +142,8 @@ def mirrored_intensity(positions, vectors: MirroredVectors, groups, form_factors
     return whole, apart
 
 
-# With k half turns taken off, x in [-1/2, 1/2] is left, and u = x^2: sin(pi x) = x S(u) and cos(pi x) = C(u), both
-# times (-1)^k. Interpolation at Chebyshev nodes keeps x S within 1.2e-6 and C within 1.2e-7.
+# sin(pi x) = x S(x^2) and cos(pi x) = C(x^2) for x in [-1/2, 1/2]; k half turns taken off before multiply both by (-1)^k.
+# Interpolation at Chebyshev nodes keeps x S within 1.2e-6 and C within 1.2e-7.
 def _polynomial(function, degree):
     series = np.polynomial.Chebyshev.interpolate(function, degree, domain=[0, 1 / 4])
     return tuple(np.float32(c) for c in series.convert(kind=np.polynomial.Polynomial).coef)
@@ -151,14 +151,15 @@ def _polynomial(function, degree):
 
 _S0, _S1, _S2, _S3 = _polynomial(lambda u: np.pi * np.sinc(np.sqrt(u)), 3)
 _C0, _C1, _C2, _C3, _C4 = _polynomial(lambda u: np.cos(np.pi * np.sqrt(u)), 4)
-# A float32 of this size has no digits behind the point, and is even where its last bit is 0.
+# Added to this, a float32 is rounded to an integer, whose parity is the last bit.
 _ROUND = np.float32(1.5 * 2**23)
 _BLOCK = 256  # atoms whose sines and cosines stay in the cache
 
 
-# No reassociation here: it would cancel what rounds. The casts tell Numba whose bits are viewed.
+# No reassociation: it would cancel + _ROUND against - _ROUND. The casts fix the type whose bits are viewed.
 @numba.njit(fastmath={"contract"}, cache=True)
 def _cosine_and_sine(half_turns):
+    """Cosine and sine of pi times half turns, float32, of at most some 4 million."""
     rounded = np.float32(half_turns + _ROUND)
     sign = np.int32(rounded.view(np.int32) << np.int32(31))
     x = half_turns - (rounded - _ROUND)
@@ -170,7 +171,7 @@ def _cosine_and_sine(half_turns):
 
 
 # Reassociation lets LLVM vectorise the sums over the atoms; infinities and NaN do not occur (input is checked before).
-# Slices say that an index is not negative: only then does a loop vectorise.
+# Slices tell LLVM that indices are not negative: only then do the loops vectorise.
 @numba.njit(fastmath=True, error_model="numpy", cache=True)
 def _mirrored_intensity(half_turns, components, phases, triples, ends, form_factors):
     n_triples, n_vectors = len(triples), components.shape[1]

@@ -1,5 +1,4 @@
-"""Measure speed as ratios within one run, into docs/speed.md: ``python -m xtalsight.study.bench``. Not a test: it says how fast, not
-whether right.
+"""Measure speed and write docs/speed.md: ``python -m xtalsight.study.bench``. Not a test: it says how fast, not whether right.
 
 ``python -m xtalsight.study.bench map`` measures how large maps and many answers scale with the workers of a cluster, and writes
 docs/cluster_scaling.md.
@@ -105,22 +104,37 @@ def bench_training() -> dict:
     return found
 
 
+def minutes_of_notebooks() -> dict:
+    """Where the time of the last full run went."""
+    results = load_json(root() / "figures" / "results.json")
+    names = sorted(key for key in results if re.fullmatch(r"time\.\d.*minutes", key))
+    minutes = {f"`make all`, {key.split('.')[1].replace('_', ' ')}: min": results[key] for key in names}
+    return minutes | {"`make all`, all notebooks: min (goal: 45)": sum(minutes.values())}
+
+
 def bench_speed(page):
-    """Measure all, beside what the page held first, and where the time of the last full run went."""
-    found = bench_fingerprint() | bench_spectrum() | bench_training()
-    times = load_json(root() / "figures" / "results.json")
-    minutes = {k.split(".")[1].replace("_", " "): v for k, v in times.items() if re.fullmatch(r"time\.\d.*minutes", k)}
-    found |= {f"`make all`, {name}: min": value for name, value in minutes.items()}
-    found["`make all`, all notebooks: min (goal: 45)"] = sum(minutes.values())
+    """Measure fingerprints, spectra and training; write them to a page, beside the first run on record."""
+    found = minutes_of_notebooks()  # first: it fails soonest
+    found = (
+        {"processor": f"{os.cpu_count()} × {_processor()}"}
+        | bench_fingerprint()
+        | bench_spectrum()
+        | bench_training()
+        | found
+    )
     runs = page.with_suffix(".json")
-    earlier = load_json(runs) if runs.exists() else {}
-    save_json(runs, {"before": earlier.get("before", found), "now": found})
-    table = pd.DataFrame({"before": earlier.get("before", found), "now": found})
-    table = table.reindex([*found, *(name for name in table.index if name not in found)])
+    first = load_json(runs)["first"] if runs.exists() else found
+    save_json(runs, {"first": first, "last": found})
+    write_speed(page, first, found)
+
+
+def write_speed(page, first: dict, last: dict):
+    """Write the page of two runs."""
+    table = pd.DataFrame({"first": first, "last": last}).reindex([*last, *(name for name in first if name not in last)])
     text = f"""# How fast it is, and where the time goes
 
-Written by `make bench` on {os.cpu_count()} cores ({_processor()}); the minutes are those of the last full run. Times of another machine differ, ratios
-less. Before: with the code before it was made faster.
+Written by `make bench`: the first run on record and the last. Times differ between machines, ratios less so. Minutes are those of the full
+run whose numbers were committed then.
 
 {_markdown(table.rename_axis("measured").reset_index())}
 """
@@ -129,7 +143,7 @@ less. Before: with the code before it was made faster.
     print(text)
 
 
-def matrix_product_peak(size: int = 2048, repeats: int = 20) -> float:
+def matrix_product_peak(size: int = 2048, repeats: int = 8) -> float:
     """Measure the operations per second of TensorFlow's float32 matrix product: the best of `repeats`."""
     import tensorflow as tf  # not above: workers would load it, too
 

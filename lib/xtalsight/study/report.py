@@ -33,6 +33,7 @@ _PACKAGES = (
 _MARK = re.compile(r"(<!--=(?P<key>[\w.+-]+)(?::(?P<format>[^>]*?))?-->)(?P<value>.*?)(<!--/-->)")
 
 
+# By hand, not by a template: one text is source and page at once, shows its numbers on GitHub and is filled again and again.
 def fill_numbers(text: str, results: dict, missing: str | None = None) -> str:
     """Put results into the marked places of a Markdown text.
 
