@@ -234,10 +234,15 @@ def symmetric_cell(atoms: Atoms, symprec: float = 1e-3) -> SymmetricCell:
         spglib finds no symmetry, for example because atoms lie on top of each other.
     """
     spacing = _spacing(atoms)
-    found = _primitive(atoms, symprec * spacing, 1e-3 * spacing)
-    if found is None:
+    cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
+    try:
+        cell = spglib.standardize_cell(cell, to_primitive=True, symprec=symprec * spacing)
+        dataset = spglib.get_symmetry_dataset(cell, symprec=1e-3 * spacing)
+    except (TypeError, spglib.SpglibError):
+        dataset = None
+    if dataset is None:
         raise ValueError("spglib finds no symmetry, not even a primitive cell: do atoms lie on top of each other?")
-    (lattice, fractions, numbers), dataset, signature = found
+    lattice, fractions, numbers = cell
     atoms = Atoms(numbers, scaled_positions=fractions, cell=lattice, pbc=True)
     moved = fractions @ dataset.rotations.transpose(0, 2, 1) + dataset.translations[:, None]
     images = np.array([_nearest_images(fractions, places, atoms) for places in moved])
@@ -245,20 +250,7 @@ def symmetric_cell(atoms: Atoms, symprec: float = 1e-3) -> SymmetricCell:
     orbits = np.unique(dataset.equivalent_atoms, return_inverse=True)[1]
     ladder = CLOSEST * np.array([1, 0.7, 0.5, 0.3, 0.15])
     closest = next((t for t in ladder if _group(atoms, t * spacing) == dataset.number), 0.0)
-    return SymmetricCell(atoms, rotations, images, orbits, dataset.number, closest, signature)
-
-
-def _primitive(atoms, symprec, symprec_of_primitive):
-    """The standard primitive cell of a crystal, its data set and its signature; None where spglib finds none."""
-    try:
-        cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
-        cell = spglib.standardize_cell(cell, to_primitive=True, symprec=symprec)
-        dataset = spglib.get_symmetry_dataset(cell, symprec=symprec_of_primitive)
-    except (TypeError, spglib.SpglibError):
-        return None
-    if dataset is None:
-        return None
-    return cell, dataset, _signature(dataset, cell[2])
+    return SymmetricCell(atoms, rotations, images, orbits, dataset.number, closest, _signature(dataset, numbers))
 
 
 def _signature(dataset, numbers):

@@ -114,14 +114,9 @@ def minutes_of_notebooks() -> dict:
 
 def bench_speed(page):
     """Measure fingerprints, spectra and training; write them to a page, beside the first run on record."""
-    found = minutes_of_notebooks()  # first: it fails soonest
-    found = (
-        {"processor": f"{os.cpu_count()} × {_processor()}"}
-        | bench_fingerprint()
-        | bench_spectrum()
-        | bench_training()
-        | found
-    )
+    minutes = minutes_of_notebooks()  # before what takes long
+    found = {"processor": f"{os.cpu_count()} × {_processor()}"}
+    found |= bench_fingerprint() | bench_spectrum() | bench_training() | minutes
     runs = page.with_suffix(".json")
     first = load_json(runs)["first"] if runs.exists() else found
     save_json(runs, {"first": first, "last": found})
