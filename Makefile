@@ -29,6 +29,9 @@ EXECUTED := $(SCRIPTS:notebooks/%.py=$(BUILD)/%.ipynb)
 LIBRARY := $(filter-out %/book.py %/pairing.py,$(wildcard lib/xtalsight/*.py lib/xtalsight/study/*.py))
 COMMON := $(LIBRARY) notebooks/profiles.yaml notebooks/matplotlibrc $(ENV)
 
+# Threads that wait actively, as OpenMP's do, hold up the other notebook of `make -j2`.
+export OMP_WAIT_POLICY := PASSIVE
+
 # After the clock is set back, notebooks dated in the future would pass for up to date for ever: they run again.
 ifeq ($(findstring n,$(firstword -$(MAKEFLAGS))),) # not in a dry run
 $(shell if [ -d $(BUILD) ]; then find $(BUILD) -maxdepth 1 -name '*.ipynb' -mmin -0 -exec rm -f {} +; fi)
@@ -54,9 +57,8 @@ $(filter $(addprefix $(BUILD)/,03% 04% 05% 06% 07%),$(EXECUTED)): $(BUILD)/02_di
 $(BUILD)/05_attentive_response_maps.ipynb $(BUILD)/07_robustness.ipynb: $(BUILD)/04_cnn_training.ipynb
 $(filter $(BUILD)/08% $(BUILD)/13%,$(EXECUTED)): $(BUILD)/07_robustness.ipynb
 $(filter $(addprefix $(BUILD)/,09% 10% 12%),$(EXECUTED)): $(BUILD)/08_any_orientation.ipynb
-$(BUILD)/11_classify_your_crystal.ipynb: $(BUILD)/10_which_of_hundreds.ipynb
-ifeq ($(PROFILE),full) # writes the networks that travel with the package, which maps ask
-$(BUILD)/13_every_atom.ipynb: $(BUILD)/10_which_of_hundreds.ipynb
+ifeq ($(PROFILE),full) # writes the networks that travel with the package, which these two ask
+$(filter $(BUILD)/11% $(BUILD)/13%,$(EXECUTED)): $(BUILD)/10_which_of_hundreds.ipynb
 endif
 $(filter $(addprefix $(BUILD)/,09% 10% 13%),$(EXECUTED)): $(wildcard tests/reference/*)
 $(filter $(BUILD)/03% $(BUILD)/04% $(BUILD)/06%,$(EXECUTED)): $(wildcard data/published/*.pkl)

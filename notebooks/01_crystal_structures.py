@@ -52,7 +52,7 @@ from xtalsight.study.profiles import Run
 # %% tags=["parameters"]
 profile = "smoke"  # where results go: build/<profile>
 seed = 2018  # of the data set
-fraction = 0.04  # of the published data set's 10,517 structures
+fraction = 0.025  # of the published data set's 10,517 structures
 vacancy_ratio = 0.25  # fraction of the atoms that the defective copies lack
 n_jobs = -1  # processes; -1 takes every core
 

@@ -58,7 +58,7 @@ profile = "smoke"  # where results come from and go: build/<profile>
 seed = 0  # of the random choices
 threads = 2  # of TensorFlow
 n_filters = 4  # strongest filters of each layer, as in the paper
-per_class = 6  # structures of each class in the measurements
+per_class = 3  # structures of each class in the measurements
 
 # %%
 run = Run("05_attentive_response_maps", profile)

@@ -71,9 +71,9 @@ threads = 2  # of TensorFlow
 n_components = 50  # of linear and kernel PCA, as in the report
 repeats = 2  # seeds of each clustering of the report's kind
 autoencoder_epochs = 2  # the report takes 10
-view_structures = 150  # pristine structures from which the embedding learns
+view_structures = 80  # pristine structures from which the embedding learns
 n_views = 4  # views of each
-most_labels = 21  # labelled structures at most
+most_labels = 7  # labelled structures at most
 n_jobs = -1  # processes; -1 takes every core
 
 # %%

@@ -65,12 +65,12 @@ profile = "smoke"  # where results come from and go: build/<profile>
 seed = 0  # of structures, weights and the order of the spectra
 threads = 2  # of TensorFlow: results differ between numbers of threads
 epochs = 12  # of each network that is trained here
-none_per_kind = 8  # clouds of each prototype that is none of the seven, half of them perfect
+none_per_kind = 4  # clouds of each prototype that is none of the seven, half of them perfect
 melts = 1  # random packings of each metal, and as many snapshots of its melt
-md_steps = 6  # of molecular dynamics between snapshots, of relaxation at most
-balls_per_snapshot = 4  # out of each hot crystal, at most 20
+md_steps = 3  # of molecular dynamics between snapshots, of relaxation at most
+balls_per_snapshot = 2  # out of each hot crystal, at most 20
 frozen_seed = 1  # of the last test; of the full run another, which was used for nothing else
-frozen_per_kind = 4  # its clouds of each kind
+frozen_per_kind = 2  # its clouds of each kind
 
 # %%
 run = Run("09_whom_to_refuse", profile)

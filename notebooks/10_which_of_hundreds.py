@@ -81,16 +81,16 @@ from xtalsight.study.profiles import Run, root
 profile = "smoke"  # where results come from and go: build/<profile>
 seed = 0  # of structures, weights and the order of the spectra
 threads = 2  # of TensorFlow: results differ between numbers of threads
-one_in = 4  # one in so many prototypes of the library is learned
+one_in = 12  # one in so many prototypes of the library is learned
 learn_per_prototype = 6  # damaged clouds of each prototype to train on
-strangers_to_learn = 200  # structures of none of them to train on
+strangers_to_learn = 60  # structures of none of them to train on
 epochs = 8  # of the network
-calibrate_per_prototype = 2  # clouds of each, mildly damaged for the threshold, and as many perfect for the groups
+calibrate_per_prototype = 3  # clouds of each, mildly damaged for the threshold, and as many perfect for the groups
 test_per_prototype = 1  # clouds of each in each test
-error_rate = 0.05  # fraction of the known that may be refused
+error_rate = 0.2  # fraction of the known that may be refused
 parts = 2  # in which prototypes are left out by turns
 every = 3  # one of so many is looked at: of pairs that may be the same, of prototypes as files, of real compounds
-rivals_to_ask = 4  # prototypes that other methods are asked about, whole and damaged
+rivals_to_ask = 2  # prototypes that other methods are asked about, whole and damaged
 
 # %%
 run = Run("10_which_of_hundreds", profile)

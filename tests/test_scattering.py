@@ -131,11 +131,11 @@ def all_mirror_images(vectors):
     images = [
         [[[sign_x * x, sign_y * y, w] for sign_y in (1, -1)] for sign_x in (1, -1)] for x, y in ((u, v), (v, u))
     ]  # (swapped, sign of x, sign of y, component, vector)
-    return np.einsum("oij,abcjk->okabci", ORIENTATIONS, np.array(images))
+    return np.einsum("oij,abcjk->oabcki", ORIENTATIONS, np.array(images))
 
 
 def fast_and_direct(positions, numbers, elements, rng, vectors=None):
-    """Both sums, of all atoms and of each element by itself: (2, orientation, vector, 2, 2, 2)."""
+    """Both sums, of all atoms and of each element by itself: (2, orientation, 2, 2, 2, vector)."""
     vectors = (directions(30, rng) if vectors is None else vectors).astype(np.float32)
     groups = np.searchsorted(elements, numbers)
     by_element = atomic_form_factors(elements, vectors)
@@ -155,7 +155,7 @@ def fast_and_direct(positions, numbers, elements, rng, vectors=None):
 @pytest.mark.parametrize("n_atoms", [1, 2, 3, 30, _BLOCK - 1, _BLOCK, _BLOCK + 1, 2000])
 def test_fast_sum_is_within_float32_accuracy_of_the_amplitude(n_atoms, elements, rng):
     fast, direct = fast_and_direct(*cluster(n_atoms, elements, rng), elements, rng)
-    assert fast.shape == (2, len(ORIENTATIONS), 30, 2, 2, 2)
+    assert fast.shape == (2, len(ORIENTATIONS), 2, 2, 2, 30)
     assert fast.dtype == np.float32
     for one, expected in zip(fast, direct, strict=True):
         np.testing.assert_allclose(one, expected, rtol=0, atol=FLOAT32 * expected.max())

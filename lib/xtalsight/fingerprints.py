@@ -406,7 +406,9 @@ def diffraction_patterns_direct(atoms: Atoms, geometry: DiffractionGeometry = Di
 def _patterns(positions, numbers, groups, geometry):
     ring = _ring(geometry)
     values, _ = mirrored_intensity(positions, ring.eighth, groups, _form_factors(geometry, numbers, eighth=True))
-    return np.take(np.moveaxis(values, 1, -1), ring.source) * ring.solid_angle
+    patterns = np.take(values, ring.source)
+    patterns *= ring.solid_angle
+    return patterns
 
 
 def _patterns_direct(positions, numbers, groups, geometry):

@@ -477,12 +477,21 @@ _ORDERS = ("recoloured", "ordered vacancies", "other orbits", "stacked")  # whic
 
 def _is_known(atoms, prototypes):
     """Whether a crystal has space group and numbers of atoms of one of the prototypes."""
-    dataset = symmetry_dataset(atoms, 1e-2 * _spacing(atoms))
+    counts = sorted(Counter(atoms.numbers.tolist()).values())
+    signatures = (cell.signature for prototype in prototypes.values() for cell in prototype.cells)
+    of_its_formula = {signature for signature in signatures if _is_multiple(counts, signature[1:])}
+    # spglib takes longer than all else that makes a stranger.
+    dataset = symmetry_dataset(atoms, 1e-2 * _spacing(atoms)) if of_its_formula else None
     if dataset is None:
         return False
     in_primitive = np.unique(dataset.mapping_to_primitive, return_index=True)[1]
-    signature = _signature(dataset, atoms.numbers[in_primitive])
-    return any(signature == cell.signature for prototype in prototypes.values() for cell in prototype.cells)
+    return _signature(dataset, atoms.numbers[in_primitive]) in of_its_formula
+
+
+def _is_multiple(counts, few):
+    """Whether numbers of atoms of each kind, sorted, are one whole number times others."""
+    times, rest = divmod(counts[0], few[0])
+    return rest == 0 and len(counts) == len(few) and all(n == times * m for n, m in zip(counts, few, strict=True))
 
 
 def _small_supercell(prototype, rng):

@@ -127,9 +127,9 @@ def mirrored_intensity(positions, vectors: MirroredVectors, groups, form_factors
 
     Returns
     -------
-    whole, apart : ndarray, shape (n_orientations, n_vectors, 2, 2, 2), float32
+    whole, apart : ndarray, shape (n_orientations, 2, 2, 2, n_vectors), float32
         |sum_g F_g|^2 and sum_g |F_g|^2 of the amplitudes F_g of the groups, electrons squared, within 1e-5 of the
-        maximum of the float64 sum for crystals of some hundred atoms. The last three axes: (u, v) as given or swapped,
+        maximum of the float64 sum for crystals of some hundred atoms. The three axes of two: (u, v) as given or swapped,
         first component positive or negative, second component positive or negative.
     """
     order = np.argsort(groups, kind="stable")
@@ -138,7 +138,7 @@ def mirrored_intensity(positions, vectors: MirroredVectors, groups, form_factors
     coordinates -= coordinates.mean(axis=1, keepdims=True)
     half_turns = (2 * vectors.directions @ coordinates).astype(np.float32)
     values = _mirrored_intensity(half_turns, vectors.components, vectors.phases, vectors.triples, ends, form_factors)
-    whole, apart = np.moveaxis(values.reshape(2, -1, 2, 2, 2, values.shape[-1]), -1, 2)
+    whole, apart = values.reshape(2, -1, 2, 2, 2, values.shape[-1])
     return whole, apart
 
 

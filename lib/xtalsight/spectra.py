@@ -151,12 +151,12 @@ def harmonics(atoms: Atoms) -> np.ndarray:
 
 
 def _expand(values, grid):
-    """Coefficients (n_shells, n_degrees, l_max + 1) of values on the grid (n_vectors, 2, 2, 2)."""
+    """Coefficients (n_shells, n_degrees, l_max + 1) of values on the grid (2, 2, 2, n_vectors)."""
     result = np.empty((len(SHELLS), len(DEGREES), DEGREES[-1] + 1), np.complex64)
     start = 0
     for i, (n_theta, n_phi, projection, phases) in enumerate(grid.shells):
         stop = start + n_theta * n_phi // 8
-        around = _around(values[start:stop].reshape(n_theta, n_phi // 8, 2, 2, 2))
+        around = _around(values[..., start:stop].reshape(2, 2, 2, n_theta, n_phi // 8))
         modes = np.ascontiguousarray((scipy.fft.rfft(around, axis=1)[:, : DEGREES[-1] + 1] * phases).T)
         # Real times complex, without making the former complex: (m, l, theta) @ (m, theta, real and imaginary).
         result[i] = (projection @ modes.view(np.float32).reshape(*modes.shape, 2)).view(np.complex64)[..., 0].T
@@ -181,18 +181,17 @@ def _scaled_positions(atoms):
 
 
 def _around(values):
-    """Put the eight mirror images (theta, phi in an eighth, swapped, sign, sign) in the order of phi: (theta, phi)."""
-    plain, swapped = values[:, :, 0], values[:, ::-1, 1]
-    reverse = slice(None, None, -1)
+    """Put the eight mirror images (swapped, sign, sign, theta, phi in an eighth) in the order of phi: (theta, phi)."""
+    plain, swapped = values[0], values[1, ..., ::-1]
     octants = [
-        plain[:, :, 0, 0],
-        swapped[:, :, 0, 0],
-        swapped[:, reverse, 1, 0],
-        plain[:, reverse, 1, 0],
-        plain[:, :, 1, 1],
-        swapped[:, :, 1, 1],
-        swapped[:, reverse, 0, 1],
-        plain[:, reverse, 0, 1],
+        plain[0, 0],
+        swapped[0, 0],
+        swapped[1, 0, :, ::-1],
+        plain[1, 0, :, ::-1],
+        plain[1, 1],
+        swapped[1, 1],
+        swapped[0, 1, :, ::-1],
+        plain[0, 1, :, ::-1],
     ]
     return np.concatenate(octants, axis=1)
 
