@@ -1,5 +1,6 @@
 import hashlib
 import re
+import subprocess
 
 import pytest
 
@@ -85,6 +86,24 @@ def test_where_only_times_differ_all_stays_as_it_was(tmp_path):
     (target / made.name).unlink()
     assert publish(tmp_path / "build", target, "smoke", slower | {"cnn.accuracy": 0.6}) == better
     assert (target / made.name).exists()
+
+
+def test_read_only_figures_stay_as_they_are_and_are_named(tmp_path):
+    made = tmp_path / "build" / "figures" / "04_cnn_training" / "fig_06_loss.png"
+    made.parent.mkdir(parents=True)
+    made.write_bytes(b"new")
+    target = tmp_path / "figures"
+    target.mkdir()
+    # Not by its mode: root writes all the same.
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", target], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip("only root may mount a file system")
+    try:
+        with pytest.raises(OSError, match=rf"Read-only file system: .*{target.name}"):
+            publish(tmp_path / "build", target, "smoke", {"a": 1})
+        assert not list(target.iterdir())
+    finally:
+        subprocess.run(["umount", target], check=True)
 
 
 class TestCommitted:
