@@ -22,7 +22,7 @@
 #
 # ![Accuracy under damage](../figures/fig_11_damage.png)
 #
-# **Time:** about <!--=time.07_robustness.minutes:.0f-->…<!--/--> minutes on two cores; a minute or two with the parameters below, with
+# **Time:** about <!--=time.07_robustness.minutes:.0f-->…<!--/--> minutes on two cores; a minute or so with the parameters below, with
 # which the networks learn little. The numbers in the text are those of the full run.
 
 # %% tags=["colab"]

@@ -18,7 +18,7 @@
 #
 # ![Spectra of a ball and of the same ball turned](../figures/fig_14_turned.png)
 #
-# **Time:** about <!--=time.08_any_orientation.minutes:.0f-->…<!--/--> minutes on two cores; a minute or two with the parameters below, with
+# **Time:** about <!--=time.08_any_orientation.minutes:.0f-->…<!--/--> minutes on two cores; a minute or so with the parameters below, with
 # which the network learns little. The numbers in the text are those of the full run.
 
 # %% tags=["colab"]

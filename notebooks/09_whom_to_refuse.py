@@ -22,7 +22,7 @@
 #
 # ![What heat does to a small ball of atoms, and what the network says to it](../figures/fig_11e_heat.png)
 #
-# **Time:** about <!--=time.09_whom_to_refuse.minutes:.0f-->…<!--/--> minutes on two cores; a minute or two with the parameters below, with
+# **Time:** about <!--=time.09_whom_to_refuse.minutes:.0f-->…<!--/--> minutes on two cores; a minute or so with the parameters below, with
 # which the network has learned little and refuses more. The numbers in the text are those of the full run.
 
 # %% tags=["colab"]

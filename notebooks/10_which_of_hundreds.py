@@ -19,7 +19,7 @@
 #
 # ![The kinds' own peaks](../figures/fig_16_kinds.png)
 #
-# **Time:** about <!--=time.10_which_of_hundreds.minutes:.0f-->…<!--/--> minutes on two cores; two or three with the parameters below, with
+# **Time:** about <!--=time.10_which_of_hundreds.minutes:.0f-->…<!--/--> minutes on two cores; a minute or two with the parameters below, with
 # which the network learns little. The numbers in the text are those of the full run.
 
 # %% tags=["colab"]

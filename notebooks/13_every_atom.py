@@ -19,7 +19,7 @@
 #
 # ![A polycrystal, atom by atom](../figures/fig_15_map.png)
 #
-# **Time:** about <!--=time.13_every_atom.minutes:.0f-->…<!--/--> minutes on two cores; two with the parameters below. The numbers in the text are those of the
+# **Time:** about <!--=time.13_every_atom.minutes:.0f-->…<!--/--> minutes on two cores; one with the parameters below. The numbers in the text are those of the
 # full run.
 
 # %% tags=["colab"]
