@@ -365,7 +365,7 @@ for number in (seed, seed + 1):
     shake = 0.05 * min(length_scale(cell) for cell in five_cells)
     for vacancies in DC4:
         atoms = clouds.build_polycrystal(
-            five_cells, places * 2 // 3, np.random.default_rng([number, 8]), vacancies, shake
+            five_cells, places * 2 // 5, np.random.default_rng([number, 8]), vacancies, shake
         )
         classes, _ = answers_of(atoms, map_structure(atoms, progress=False))
         truth = crystals_of.label.to_numpy()[atoms.arrays["grain"]]
