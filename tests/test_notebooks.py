@@ -65,8 +65,8 @@ def test_what_was_made_before_the_clock_was_set_back_is_made_again(tmp_path):
 @pytest.mark.parametrize(
     "changed, rerun",
     [
-        ("01_crystal_structures", NAMES),
-        ("02_diffraction_fingerprints", NAMES[1:]),
+        ("01_crystal_structures", [n for n in NAMES if n[:2] != "11"]),
+        ("02_diffraction_fingerprints", [n for n in NAMES[1:] if n[:2] != "11"]),
         ("03_published_dataset", ["03_published_dataset", "99_report"]),
         (
             "04_cnn_training",
