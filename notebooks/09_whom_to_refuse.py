@@ -197,8 +197,8 @@ def spectra_of(structure):
 
 # %%
 seen_of = {kind: dataset.in_parallel(spectra_of, structures, kind) for kind, structures in none.items()}
-answers = {kind: classify.judge(published, thresholds, seen) for kind, seen in seen_of.items()}
-by_control = {kind: classify.judge(control, control_thresholds, seen) for kind, seen in seen_of.items()}
+answers = {kind: classify.decide(published, thresholds, seen) for kind, seen in seen_of.items()}
+by_control = {kind: classify.decide(control, control_thresholds, seen) for kind, seen in seen_of.items()}
 refused_by = {"network": {kind: refused for kind, (_, _, refused) in answers.items()}}
 refused_by["control"] = {kind: refused for kind, (_, _, refused) in by_control.items()}
 
@@ -266,7 +266,7 @@ for half in halves:
 def classify_unseen(symbols, spectra):
     """Class, confidence and refusal of each structure, by the network that has not seen its element."""
     which = 1 - np.isin(symbols, halves[0])
-    by_both = zip(*(classify.judge(network, limits, spectra) for network, limits in by_half))
+    by_both = zip(*(classify.decide(network, limits, spectra) for network, limits in by_half))
     return [np.array(values)[which, np.arange(len(spectra))] for values in by_both]
 
 
@@ -397,7 +397,7 @@ without_waves = trained(np.sort(calm.index), calm_others)
 for key, (name, stack) in zip(("balls_192", "unstrained_192"), balls.items()):
     ball_spectra = dataset.in_parallel(spectra_of, stack, name)
     by_network = {"": ("waves learned", classify_unseen(strains.solid, ball_spectra))}
-    by_network["without_waves."] = "no waves learned", classify.judge(*without_waves, ball_spectra)
+    by_network["without_waves."] = "no waves learned", classify.decide(*without_waves, ball_spectra)
     for which, (learned, (answer, _, refused)) in by_network.items():
         outcomes[f"hot.{which}{key}"] = answer == fcc, refused
         strains[f"{learned}, {name}"] = (answer == fcc) & ~refused
@@ -422,7 +422,7 @@ by_snapshot = pd.DataFrame({"snapshot": np.repeat([s.info["name"] for s in solid
 for n_atoms in (192, 384):
     cut = [ball for s in solid for ball in dynamics.inner_balls(s, n_atoms, balls_per_snapshot, seed)]
     ball_spectra = dataset.in_parallel(spectra_of, cut, f"balls of {n_atoms}")
-    answer, _, refused = classify.judge(published, thresholds, ball_spectra)
+    answer, _, refused = classify.decide(published, thresholds, ball_spectra)
     outcomes[f"md.balls_{n_atoms}"] = answer == truth, refused
     by_snapshot[f"{n_atoms}, right"] = (answer == truth) & ~refused
     by_snapshot[f"{n_atoms}, wrong"] = (answer != truth) & ~refused
@@ -517,7 +517,7 @@ mild = crystals.make_recipes(dict.fromkeys(PROTOTYPES, frozen_per_kind), frozen_
 for name, recipes in {"mild": mild, "beyond": beyond}.items():
     recipes = damage.mild_damage(clouds.pristine(recipes))
     frozen_spectra = dataset.in_parallel(spectra_of, recipes.to_dict("records"), name)
-    answer, _, refused = classify.judge(published, thresholds, frozen_spectra)
+    answer, _, refused = classify.decide(published, thresholds, frozen_spectra)
     known = crystals.known_labels(recipes)
     outcomes[f"frozen.{name}"] = (answer == recipes.label.to_numpy()) | (answer == known), refused
 user_table({"frozen.mild": "clouds like the calibration", "frozen.beyond": "beyond the ranges of training"})
@@ -565,7 +565,7 @@ for name, network in {'with "none"': published, "control": control}.items():
     tuned, honest = (inference.predict(network, spectra[of]) for of in ("calibration", "check"))
     for rate in (error_rate, 0.1, 0.2, 0.3):
         limits = classify.refusal_thresholds(tuned, labels["calibration"], rate)
-        shares = classify.is_refused(honest, limits).mean(), classify.judge(network, limits, alien)[2].mean()
+        shares = classify.is_refused(honest, limits).mean(), classify.decide(network, limits, alien)[2].mean()
         bought[name, f"{rate:.0%}"] = dict(zip(("crystals refused", "none of the seven refused"), shares))
 pd.DataFrame(bought).T.rename_axis(["network", "rate"]).style.format("{:.1%}")
 

@@ -271,10 +271,10 @@ learn.drop(columns=["id", "seed"]).sample(4, random_state=seed).round(3)
 # otherwise; and random crystals, random points, alloys without order.
 
 # %%
-strange = prototypes.damage_to_learn(prototypes.make_strangers(names, strangers_to_learn, seed))
+strange = prototypes.damage_to_learn(prototypes.make_outliers(names, strangers_to_learn, seed))
 figure, axes = plt.subplots(1, 5, figsize=(10, 2.2), layout="constrained")
-for ax, kind in zip(axes, prototypes.STRANGERS):
-    atoms = prototypes.build_stranger(kind, "AB_cF8_225_a_b", library, np.random.default_rng(seed))
+for ax, kind in zip(axes, prototypes.OUTLIERS):
+    atoms = prototypes.build_outlier(kind, "AB_cF8_225_a_b", library, np.random.default_rng(seed))
     plots.draw_crystal(atoms, ax, boundary=True)
     ax.set_title(kind, fontsize=8)
     ax.set_axis_off()
@@ -442,7 +442,7 @@ run.save_figure(figure, "fig_16e_mistakes")
 
 # %%
 part_of = np.random.default_rng(seed).permutation(results["many.groups"])[groups] % parts
-from_nothing = strange.stranger.isin(["random crystal", "random points"]).to_numpy()
+from_nothing = strange.outlier.isin(["random crystal", "random points"]).to_numpy()
 origin = strange.prototype.map({name: i for i, name in enumerate(names)}).to_numpy()
 
 
@@ -529,9 +529,9 @@ pd.DataFrame(taken, columns=["left out", "taken for", "of the perfect clouds"]).
 # Other strangers: of the kinds that it learned to refuse, made anew, and quasi-random points and melts, of which it has seen none.
 
 # %%
-others = prototypes.mild_damage(prototypes.make_strangers(names, len(names), seed + 4))
+others = prototypes.mild_damage(prototypes.make_outliers(names, len(names), seed + 4))
 ((stack, others),) = learning.compute_spectra(library, {run.path("many/others.zarr"): others})
-refused_of = pd.Series(answers_of(model, stack)[1] < threshold).groupby(others.stranger).mean()
+refused_of = pd.Series(answers_of(model, stack)[1] < threshold).groupby(others.outlier).mean()
 quasi_random = make_counterexamples({"quasi_random": len(names) // 10}, seed + 5).to_dict("records")
 gas = [clouds.cut_cloud(build_counterexample(recipe), 256, "sphere", rng) for recipe in quasi_random]
 melts = read(root() / "tests" / "reference" / "md_balls.extxyz.gz", index=":")
@@ -710,7 +710,7 @@ card["source"] = (
     "AFLOW library of crystallographic prototypes, part 1, by way of pymatgen (MIT licence), doi:10.1016/j.commatsci.2017.01.017"
 )
 card["accuracy"] = {test: results[f"many.{test}.right"] for test in TESTS}
-card["strangers_refused"] = results["many.left_out.perfect"]
+card["outliers_refused"] = results["many.left_out.perfect"]
 card["clouds"] = {"of_each_prototype": learn_per_prototype, "strangers": strangers_to_learn}
 learning.save_network(run.path("prototypes"), model, card)
 weights = root() / "lib" / "xtalsight" / "weights" if profile == "full" else run.path("weights")

@@ -15,7 +15,7 @@
 # **Result:** of <!--=classify.crystals-->…<!--/--> real elemental crystals, relaxed by density-functional theory and written to
 # files, <!--=classify.right-->…<!--/--> get the right class, <!--=classify.refused-->…<!--/--> are refused
 # and <!--=classify.wrong-->…<!--/--> called something else; of <!--=classify.strangers-->…<!--/--> of other
-# structure <!--=classify.strangers_refused-->…<!--/--> are called none of the seven.
+# structure <!--=classify.outliers_refused-->…<!--/--> are called none of the seven.
 #
 # ![A crystal, its fingerprint, the answers, and what one of the networks looked at](../figures/fig_12_classify.png)
 #
@@ -279,7 +279,7 @@ run.save_results(
         "classify.refused": ours.refused.sum(),
         "classify.wrong": (~right & ~ours.refused).sum(),
         "classify.strangers": len(strangers),
-        "classify.strangers_refused": strangers.refused.sum(),
+        "classify.outliers_refused": strangers.refused.sum(),
         "classify.examples": len(examples),
         "classify.examples.seconds": seconds,
     }
@@ -288,7 +288,7 @@ run.save_results(
 # %% [markdown]
 # Of <!--=classify.crystals-->…<!--/--> crystals of the seven classes <!--=classify.right-->…<!--/--> are named
 # rightly, <!--=classify.refused-->…<!--/--> are refused and <!--=classify.wrong-->…<!--/--> are called something else. The table shows the refused and
-# the wrong ones, and the crystals of another structure that are taken for one of the seven: <!--=classify.strangers_refused-->…<!--/-->
+# the wrong ones, and the crystals of another structure that are taken for one of the seven: <!--=classify.outliers_refused-->…<!--/-->
 # of <!--=classify.strangers-->…<!--/--> are not.
 #
 # What to believe: the card of each network says what it was trained on and how often it is right there.

@@ -24,9 +24,9 @@ from xtalsight.classify import (
     are_ordered,
     classify,
     confidence,
+    decide,
     fit_composition,
     is_refused,
-    judge,
     load_network,
     load_prototypes,
     outcome,
@@ -650,7 +650,7 @@ def test_what_is_too_small_is_refused_whatever_the_probability():
     assert classify(cube)["verdict"] == "none of the seven"
 
 
-def test_a_large_dump_is_judged_at_several_places():
+def test_a_large_dump_is_classified_at_several_places():
     large = bulk("Cu", cubic=True).repeat((30, 30, 28))
     large.rattle(0.05, seed=0)
     answer = classify(large)
@@ -1043,7 +1043,7 @@ def test_the_network_for_prototypes_has_an_answer_for_each_group_of_its_card():
     assert len({group["name"] for group in card["groups"]}) == len(card["groups"])
     assert {group["class"] for group in card["groups"]} == {*CLASSES, None}
     assert 0 < card["threshold"] < 1
-    assert {"accuracy", "clouds", "commit", "source", "strangers_refused", "versions"} <= card.keys()
+    assert {"accuracy", "clouds", "commit", "source", "outliers_refused", "versions"} <= card.keys()
 
 
 def test_card_and_manifest_belong_to_the_weights_and_to_the_committed_results():
@@ -1105,7 +1105,7 @@ def test_many_structures_get_the_answers_that_each_gets_alone():
     gas = Atoms("Cu400", places, cell=[17, 17, 17], pbc=True)
     structures = [bulk("Cu"), ball(bulk("W"), 300), ball(bulk("Si"), 64), dcdft["B"], bulk("Mg"), gas]
     network, card = load_network("any_orientation")
-    answers = judge(network, card["thresholds"], [spectra_of(prepare(atoms)) for atoms in structures])
+    answers = decide(network, card["thresholds"], [spectra_of(prepare(atoms)) for atoms in structures])
     for atoms, label, probability, refused in zip(structures, *answers, strict=True):
         answer = classify(atoms)
         assert CLASSES[label] == answer["class"]
@@ -1114,9 +1114,9 @@ def test_many_structures_get_the_answers_that_each_gets_alone():
     assert 0 < answers[2].sum() < len(structures)
 
 
-def test_judge_refuses_balls_of_two_crystals():
+def test_decide_refuses_balls_of_two_crystals():
     balls = [prepare(bulk(symbol)) for symbol in ("Cu", "Fe")]
     both = np.concatenate([spectra_of(prepared) for prepared in balls])
     network, card = load_network("any_orientation")
-    _, _, refused = judge(network, card["thresholds"], [both, spectra_of(balls[0])])
+    _, _, refused = decide(network, card["thresholds"], [both, spectra_of(balls[0])])
     assert refused.tolist() == [True, False]

@@ -60,7 +60,7 @@ def recipe(kind="fcc", **changes):
     return row | {"shape": "sphere", "n_atoms": 200} | changes
 
 
-def stranger(kind="simple_hexagonal", number=0, **changes):
+def outlier(kind="simple_hexagonal", number=0, **changes):
     row = make_counterexamples({kind: number + 1}, SEED).iloc[number].to_dict()
     return row | {"shape": "sphere", "n_atoms": 200} | changes
 
@@ -311,7 +311,7 @@ def test_without_a_second_grain_the_column_changes_nothing(second):
 @pytest.mark.parametrize("kind", ["random_crystal", "hard_spheres", "quasi_random", *OTHER_PROTOTYPES])
 def test_counterexamples_become_clouds_of_so_many_atoms(kind, shape):
     """They lack atoms already: none of the cloud's are removed."""
-    row = stranger(kind, shape=shape)
+    row = outlier(kind, shape=shape)
     cloud = build_cloud(row)
     assert len(cloud) == 200
     assert not cloud.cell.any() and not cloud.pbc.any()
@@ -322,7 +322,7 @@ def test_counterexamples_stand_anyhow():
     """Shortest bonds of simple hexagonal crystals lie along z or at right angles to it as long as nobody turns them."""
     heights = []
     for number in range(12):
-        cloud = build_cloud(stranger(number=number, vacancy_ratio=0, displacement=0))
+        cloud = build_cloud(outlier(number=number, vacancy_ratio=0, displacement=0))
         distance, nearest = cKDTree(cloud.positions).query(cloud.positions, k=2)
         atom = distance[:, 1].argmin()
         bond = cloud.positions[nearest[atom, 1]] - cloud.positions[atom]
@@ -332,7 +332,7 @@ def test_counterexamples_stand_anyhow():
 
 def test_there_is_no_supercell_of_a_counterexample():
     with pytest.raises(ValueError, match="shape='supercell'"):
-        build_cloud(stranger(shape="supercell"))
+        build_cloud(outlier(shape="supercell"))
 
 
 # Polycrystals.

@@ -25,7 +25,7 @@ from xtalsight.learning import (
     learn,
     title,
 )
-from xtalsight.prototypes import Prototype, make_clouds, make_strangers, read_prototypes, symmetric_cell
+from xtalsight.prototypes import Prototype, make_clouds, make_outliers, read_prototypes, symmetric_cell
 from xtalsight.store import load_json
 
 SEED = 1912
@@ -173,7 +173,7 @@ def few_clouds(monkeypatch):
         return make_clouds(names, min(per_name, (40, 25, 8, 12)[seed]), seed)
 
     monkeypatch.setattr(learning, "make_clouds", fewer)
-    monkeypatch.setattr(learning, "make_strangers", lambda names, n, seed: make_strangers(names, min(n, 100), seed))
+    monkeypatch.setattr(learning, "make_outliers", lambda names, n, seed: make_outliers(names, min(n, 100), seed))
     monkeypatch.setattr(learning, "TESTS", {name: TESTS[name] for name in ("perfect", "places_64")})
 
 
@@ -217,7 +217,7 @@ def test_it_leaves_network_card_and_picture_and_no_work(learned):
     assert load_json(folder / "card.json") == card
     assert (card["seed"], card["error_rate"]) == (0, 0.01)
     assert card["clouds"]["of_each_prototype"] == learning._LEAST
-    assert 0 < card["threshold"] < 1 and 0 <= card["strangers_refused"] <= 1
+    assert 0 < card["threshold"] < 1 and 0 <= card["outliers_refused"] <= 1
     assert set(card["accuracy"]) == {"perfect", "places_64"}
     assert card["accuracy"]["perfect"] > 0.9
     assert {"xtalsight", "keras", "numpy", "spglib", "tensorflow"} == set(card["versions"])

@@ -91,7 +91,7 @@ def test_a_very_skew_cell_takes_little_time_and_memory(k):
     np.testing.assert_allclose(distances(ball), distances(prepare(bulk("Cu")).balls[0]), atol=1e-5)
 
 
-def test_a_large_crystal_is_judged_at_several_places_far_apart():
+def test_a_large_crystal_is_classified_at_several_places_far_apart():
     prepared = prepare(noisy(bulk("Cu", cubic=True).repeat(11)))
     assert len(prepared.balls) == MOST_BALLS
     assert all(len(ball) == BALL for ball in prepared.balls)
@@ -217,7 +217,7 @@ def test_sheets_and_tubes_are_prepared(flat):
     assert len(prepare(flat).balls) == 1
 
 
-def test_a_small_cloud_is_judged_whole_and_a_large_one_inside():
+def test_a_small_cloud_is_classified_whole_and_a_large_one_inside():
     small, large = (cut_cloud(bulk("Cu"), n, "sphere", rng(n)) for n in (LARGEST, 5000))
     (ball,) = prepare(small).balls
     assert len(ball) == LARGEST

@@ -21,16 +21,16 @@ from xtalsight.prototypes import (
     INTERNAL,
     LARGEST_CELL,
     LATTICE,
-    STRANGERS,
+    OUTLIERS,
     Prototype,
     aflow_prototypes,
     build_cloud,
     build_crystal,
-    build_stranger,
+    build_outlier,
     damage_to_learn,
     free_directions,
     make_clouds,
-    make_strangers,
+    make_outliers,
     mild_damage,
     read_prototypes,
     symmetric_cell,
@@ -435,10 +435,10 @@ def test_recipes_are_as_many_as_asked_for_by_turns_of_every_shape():
     assert not table[["vacancy_ratio", "displacement", "waves", "antisites", "strain"]].any(axis=None)
 
 
-def test_strangers_are_labelled_as_none_of_the_names_and_of_all_kinds_by_turns():
-    table = make_strangers(NAMES, 10 * len(STRANGERS), SEED)
+def test_outliers_are_labelled_as_none_of_the_names_and_of_all_kinds_by_turns():
+    table = make_outliers(NAMES, 10 * len(OUTLIERS), SEED)
     assert (table.label == len(NAMES)).all()
-    assert set(table.stranger.value_counts()) == {10} and set(table.stranger) == set(STRANGERS)
+    assert set(table.outlier.value_counts()) == {10} and set(table.outlier) == set(OUTLIERS)
     assert set(table.prototype) == set(NAMES)
     ids = pd.concat([table.id, make_clouds(NAMES, 600, SEED).id])
     assert ids.is_unique
@@ -449,9 +449,9 @@ def test_strangers_are_labelled_as_none_of_the_names_and_of_all_kinds_by_turns()
     [
         lambda n: damage_to_learn(make_clouds(NAMES, n, SEED)),
         lambda n: mild_damage(make_clouds(NAMES, n, SEED)),
-        lambda n: damage_to_learn(make_strangers(NAMES, n * len(STRANGERS), SEED)),
+        lambda n: damage_to_learn(make_outliers(NAMES, n * len(OUTLIERS), SEED)),
     ],
-    ids=["clouds", "mild", "strangers"],
+    ids=["clouds", "mild", "outliers"],
 )
 def test_atoms_depend_on_seed_and_id_and_not_on_other_rows(make, three):
     few, many = (make(n).set_index("id", drop=False) for n in (2, 5))
@@ -501,8 +501,8 @@ def test_damage_to_learn_stays_within_its_ranges():
     assert table.anisotropy.between(1, 2).all()
 
 
-def test_strangers_are_damaged_less_and_have_no_antisites():
-    table = damage_to_learn(make_strangers(NAMES, 1200, SEED))
+def test_outliers_are_damaged_less_and_have_no_antisites():
+    table = damage_to_learn(make_outliers(NAMES, 1200, SEED))
     assert (table.antisites == 0).all()
     assert 0.4 < table.vacancy_ratio.max() <= 0.7 * 2 / 3
     assert np.hypot(table.displacement, table.waves).max() <= 0.15 * 2 / 3
@@ -516,19 +516,19 @@ def test_mild_damage_is_mild():
     assert (table[["antisites", "strain"]] == 0).all(axis=None)
 
 
-# Strangers.
+# Outliers.
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("kind", STRANGERS)
-def test_a_stranger_is_another_crystal_than_its_prototype(kind, name, three):
+@pytest.mark.parametrize("kind", OUTLIERS)
+def test_an_outlier_is_another_crystal_than_its_prototype(kind, name, three):
     """By space group and composition of the primitive cell; what is distant by its parameters."""
     one = {name: three[name]}
     if kind == "distant" and name != "TiO2":  # cubic crystals without free coordinates are nowhere distant: sheared
         kind = "sheared"
     known = signature(three[name].cells[0].atoms)
     for i in range(8):
-        atoms = build_stranger(kind, name, one, rng(i))
+        atoms = build_outlier(kind, name, one, rng(i))
         assert atoms.pbc.all()
         if kind != "distant":
             assert signature(atoms) != known
@@ -538,11 +538,11 @@ def test_a_stranger_is_another_crystal_than_its_prototype(kind, name, three):
         assert deviatoric(strain) > LATTICE or np.abs(moved).max() > INTERNAL / 2
 
 
-def test_a_stranger_is_none_of_the_other_prototypes(three):
-    """Rock salt without chlorine is fcc: where copper is a prototype, no stranger."""
+def test_an_outlier_is_none_of_the_other_prototypes(three):
+    """Rock salt without chlorine is fcc: where copper is a prototype, no outlier."""
     known = [signature(prototype.cells[0].atoms) for prototype in three.values()]
     for i in range(20):
-        assert signature(build_stranger("other orbits", "NaCl", three, rng(i))) not in known
+        assert signature(build_outlier("other orbits", "NaCl", three, rng(i))) not in known
 
 
 def scaled_like(atoms, other):
@@ -552,11 +552,11 @@ def scaled_like(atoms, other):
     return atoms
 
 
-@pytest.mark.parametrize("kind", STRANGERS)
-def test_atoms_of_a_stranger_keep_a_distance(kind, three):
+@pytest.mark.parametrize("kind", OUTLIERS)
+def test_atoms_of_an_outlier_keep_a_distance(kind, three):
     """Half of the spacing; random points do not."""
     for i in range(6):
-        atoms = build_stranger(kind, NAMES[i % 3], three, rng(i))
+        atoms = build_outlier(kind, NAMES[i % 3], three, rng(i))
         assert spacing(atoms) == pytest.approx(2.7)
         if kind != "random points":
             atoms.set_cell(atoms.cell.array / 2.7, scale_atoms=True)
@@ -564,8 +564,8 @@ def test_atoms_of_a_stranger_keep_a_distance(kind, three):
 
 
 def test_what_cannot_be_changed_so_is_sheared_and_stays_of_its_prototype(three):
-    """A prototype that is left out must not hide among the strangers of another."""
-    atoms = build_stranger("distant", "NaCl", three, rng())
+    """A prototype that is left out must not hide among the outliers of another."""
+    atoms = build_outlier("distant", "NaCl", three, rng())
     group, counts = signature(atoms)
     assert group < 195 and counts == signature(CRYSTALS["rock salt"])[1]
 
@@ -573,7 +573,7 @@ def test_what_cannot_be_changed_so_is_sheared_and_stays_of_its_prototype(three):
 @pytest.mark.parametrize("name", NAMES)
 def test_kinds_of_an_alloy_have_no_order_and_its_places_do(name, three):
     for i in range(2):
-        atoms = build_stranger("alloy", name, three, rng(i))
+        atoms = build_outlier("alloy", name, three, rng(i))
         assert 2 <= len(set(atoms.numbers)) <= 4 and len(atoms) >= 256
         assert not are_ordered(prepare(atoms))
         places, known = atoms.copy(), three[name].cells[0].atoms.copy()
@@ -581,16 +581,16 @@ def test_kinds_of_an_alloy_have_no_order_and_its_places_do(name, three):
         assert signature(places) == signature(known)
 
 
-def test_kinds_of_strangers_are_those_that_can_be_built(three):
+def test_kinds_of_outliers_are_those_that_can_be_built(three):
     with pytest.raises(KeyError):
-        build_stranger("relative", "Cu", three, rng())
-    assert prototypes.STRANGERS == STRANGERS and len(set(STRANGERS)) == 10
+        build_outlier("relative", "Cu", three, rng())
+    assert prototypes.OUTLIERS == OUTLIERS and len(set(OUTLIERS)) == 10
 
 
-def test_clouds_of_strangers_are_cut_out_and_damaged_as_others_are(three):
-    table = damage_to_learn(make_strangers(NAMES, len(STRANGERS), SEED))
+def test_clouds_of_outliers_are_cut_out_and_damaged_as_others_are(three):
+    table = damage_to_learn(make_outliers(NAMES, len(OUTLIERS), SEED))
     for recipe in table.to_dict("records"):
         cloud = build_cloud(recipe, three)
         kept = recipe["n_atoms"] - round(recipe["vacancy_ratio"] * recipe["n_atoms"])
         assert len(cloud) == kept and not cloud.pbc.any()
-        assert cloud.info["name"] == f"{recipe['stranger']} {recipe['prototype']} {recipe['id']}"
+        assert cloud.info["name"] == f"{recipe['outlier']} {recipe['prototype']} {recipe['id']}"

@@ -291,7 +291,7 @@ def learn_folder(folder, name: str | None, minutes: float, seed: int) -> int:
             print(f"    cannot be told apart: {group['name']}")
     for test, accuracy in card["accuracy"].items():
         print(f"    {test.replace('_', ' ')}: {accuracy:.1%} right")
-    print(f"    strangers refused: {card['strangers_refused']:.1%}")
+    print(f"    outliers refused: {card['outliers_refused']:.1%}")
     print(f"    written: {target}/network.onnx, card.json, mistakes.png")
     print(f"    ask it: xtalsight classify --network {target} FILE…")
     return 0

@@ -200,8 +200,8 @@ def spectra_of(prepared: Prepared) -> np.ndarray:
     return np.array([spectrum(ball) for ball in prepared.balls])
 
 
-def judge(network, thresholds: np.ndarray, spectra: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Judge many structures by the `spectra_of` their balls, as `classify` does one, but for their thickness and
+def decide(network, thresholds: np.ndarray, spectra: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Classify many structures by the `spectra_of` their balls, as `classify` does one, but for their thickness and
     number of atoms.
 
     Parameters
@@ -306,7 +306,7 @@ def answers(looks: list[Look], network=None) -> list[dict]:
 def classify(atoms: Atoms, network=None) -> dict:
     """Name the prototype of a structure, and the class of the seven, or refuse and say why.
 
-    The structure is judged by the spectra of one or more balls of atoms (`xtalsight.preparation.prepare`), which no
+    The structure is classified by the spectra of one or more balls of atoms (`xtalsight.preparation.prepare`), which no
     rotation changes: of their places for the class, of places and kinds for the prototype.
 
     Parameters
@@ -326,7 +326,7 @@ def classify(atoms: Atoms, network=None) -> dict:
         "ordered" or "without order"), ``places`` (number of balls by what each says alone), ``spacegroup`` and
         ``tolerance`` (by spglib and its tolerance in angstrom, None if not determined), ``standard`` (class and
         probability by the compact network in the standard orientation, for comparison; None where spglib finds no
-        cell of a class), ``n_atoms`` (of what was judged), ``notes``.
+        cell of a class), ``n_atoms`` (of what was classified), ``notes``.
 
     Raises
     ------
@@ -459,11 +459,11 @@ def _prototype(look, by_ball, class_of_places, refused, is_none, card, possible)
     thin a piece or no peaks, and so holds for any prototype.
     """
     prepared, kinds, found = look.prepared, look.kinds, look.found
-    judged = prepared.balls[0] if prepared.elements is None else prepared.elements
+    classified = prepared.balls[0] if prepared.elements is None else prepared.elements
     n_cell = None
     if prepared.elements is not None:
-        n_cell = len(judged) if found is None else found[1]
-    shares = shares_of_kinds(judged.numbers)
+        n_cell = len(classified) if found is None else found[1]
+    shares = shares_of_kinds(classified.numbers)
     if kinds == "without order":
         shares, found = (1.0,), None
     fits_shares, fits = possible(shares, len(prepared.balls[0]), n_cell, found)
@@ -528,7 +528,7 @@ def fit_composition(shares, n_atoms, groups: list[dict]) -> np.ndarray:
     ----------
     shares : sequence of float
     n_atoms : float, or ndarray of shape (n_groups,)
-        That are judged, N.
+        That are classified, N.
     groups : list of dict
         Of `xtalsight.learning.describe_groups`.
     """
@@ -544,10 +544,10 @@ def fit_composition(shares, n_atoms, groups: list[dict]) -> np.ndarray:
 def _possible(groups, shares, n_atoms, n_cell, found):
     """Which of the groups composition leaves, and which composition and symmetry; `n_cell` atoms has a crystal's cell, None if there is none."""
     if n_cell is None:  # a piece, whose surface may be of one kind
-        judged = n_atoms / 4
+        classified = n_atoms / 4
     else:  # of a small supercell with defects the cell has fewer atoms than the ball
-        judged = np.where(_may_have_defects(n_cell, groups), min(n_cell, n_atoms), n_atoms)
-    fits_shares = fit_composition(shares, judged, groups)
+        classified = np.where(_may_have_defects(n_cell, groups), min(n_cell, n_atoms), n_atoms)
+    fits_shares = fit_composition(shares, classified, groups)
     return fits_shares, fits_shares & _fit_symmetry(found, groups)
 
 

@@ -415,7 +415,7 @@ _TEXT = ("class", "prototype", "title", "accepted", "reason", "lattice", "ipf_z"
 
 
 def _middles(boxes, own, inside, size):
-    """Boxes far from each other in the inner parts of a grain, around which its atoms are judged: (n, 3)."""
+    """Boxes far from each other in the inner parts of a grain, around which its atoms are classified: (n, 3)."""
     inner = own[inside[own] >= 0.8 * inside[own].max()]
     n_balls = int(np.clip(round(size / BALL_OF_ANSWER), 1, min(MOST_BALLS, len(inner))))
     indices = np.stack(np.unravel_index(inner, boxes.shape), axis=-1)

@@ -24,7 +24,7 @@ from xtalsight.prototypes import (
     build_cloud,
     damage_to_learn,
     make_clouds,
-    make_strangers,
+    make_outliers,
     mild_damage,
 )
 from xtalsight.store import load_json, replacing, save_json, sha256
@@ -48,7 +48,7 @@ UNITS = (512, 256)
 """Of the network's dense layers."""
 
 _CLOUDS_PER_MINUTE = 6000  # on two cores, about, training included: a count, so that any machine makes the same network
-_STRANGERS = 0.4  # of all clouds
+_OUTLIERS = 0.4  # of all clouds
 _LEAST, _MOST = 40, 600  # clouds of a prototype
 
 
@@ -179,25 +179,25 @@ def learn(
         raise ValueError(f"{error_rate=} must lie between 0.005 and 1")
     names, folder = list(prototypes), Path(folder)
     total = minutes * _CLOUDS_PER_MINUTE
-    per_name = min(int((1 - _STRANGERS) * total / len(names)), _MOST)
+    per_name = min(int((1 - _OUTLIERS) * total / len(names)), _MOST)
     if per_name < _LEAST:
-        least = _LEAST * len(names) / ((1 - _STRANGERS) * _CLOUDS_PER_MINUTE)
+        least = _LEAST * len(names) / ((1 - _OUTLIERS) * _CLOUDS_PER_MINUTE)
         least = np.ceil(100 * least) / 100
         raise ValueError(f"{minutes=} is too short for {len(names)} prototypes: at least {least:g}")
-    n_strangers = int(_STRANGERS / (1 - _STRANGERS) * per_name * len(names))
+    n_outliers = int(_OUTLIERS / (1 - _OUTLIERS) * per_name * len(names))
     few = max(12, -(-200 // len(names)))
     tables = {
         "train": damage_to_learn(make_clouds(names, per_name, seed)),
-        "strangers": damage_to_learn(make_strangers(names, n_strangers, seed)),
+        "outliers": damage_to_learn(make_outliers(names, n_outliers, seed)),
         "calibration": mild_damage(make_clouds(names, few, seed + 1)),
-        "other_strangers": mild_damage(make_strangers(names, max(200, few * len(names) // 4), seed + 1)),
+        "other_outliers": mild_damage(make_outliers(names, max(200, few * len(names) // 4), seed + 1)),
         **{name: make_clouds(names, max(4, few // 3), seed + 2).assign(**how) for name, how in TESTS.items()},
         "pairs": make_clouds(names, max(8, few // 2), seed + 3),
     }
     paths = {folder / WORK / f"{name}.zarr": table for name, table in tables.items()}
     found = dict(zip(tables, compute_spectra(prototypes, paths, n_jobs), strict=True))
-    learned = np.concatenate([found["train"][0], found["strangers"][0]])
-    labels = np.concatenate([found["train"][1].label, found["strangers"][1].label])
+    learned = np.concatenate([found["train"][0], found["outliers"][0]])
+    labels = np.concatenate([found["train"][1].label, found["outliers"][1].label])
     model, _ = networks.train(
         networks.spectrum_network(seed, len(names) + 1, networks.SPECTRUM_SHAPE, UNITS, "prototypes"),
         learned, labels, epochs=25, batch_size=64, learning_rate=2e-3, seed=seed, folder=folder / WORK,
@@ -219,8 +219,8 @@ def learn(
         "threshold": threshold,
         "error_rate": error_rate,
         "accuracy": accuracy,
-        "strangers_refused": share(answers["other_strangers"][:, :-1].max(axis=1) < threshold)[0],
-        "clouds": {"of_each_prototype": per_name, "strangers": n_strangers},
+        "outliers_refused": share(answers["other_outliers"][:, :-1].max(axis=1) < threshold)[0],
+        "clouds": {"of_each_prototype": per_name, "outliers": n_outliers},
         "ranges": {"lattice": LATTICE, "internal": INTERNAL},
         "minutes": minutes,
         "seed": seed,

@@ -1,4 +1,4 @@
-"""From a structure of any kind to the balls of atoms that are judged: one road for cells, slabs, wires and clouds."""
+"""From a structure of any kind to the balls of atoms that are classified: one road for cells, slabs, wires and clouds."""
 
 from typing import NamedTuple
 
@@ -17,13 +17,13 @@ BALL = 384
 takes longer."""
 
 LARGEST = 512
-"""Number of atoms of the largest cloud that is judged as it is: the largest that the network was trained on."""
+"""Number of atoms of the largest cloud that is classified as it is: the largest that the network was trained on."""
 
 SMALLEST = 24
 """Number of atoms of the smallest clouds that the networks were trained on: what is smaller is refused."""
 
 MOST_BALLS = 12
-"""Balls that are judged of one structure at most."""
+"""Balls that are classified of one structure at most."""
 
 SPACING = 2.7
 """Distance of neighbours, about, to which every structure is scaled (angstrom): then its unit, nanometres say, does
@@ -43,7 +43,7 @@ class Prepared(NamedTuple):
     """What `prepare` returns."""
 
     balls: list[Atoms]
-    """What is judged, without cell, scaled to `SPACING`: balls of `BALL` atoms, or the whole of a small cloud. The array
+    """What is classified, without cell, scaled to `SPACING`: balls of `BALL` atoms, or the whole of a small cloud. The array
     ``place`` is the index, among the places of the structure, of what each atom repeats."""
     crystal: Atoms | None
     """The places of one cell of a crystal that is periodic in three directions, all copper, in the file's unit of
@@ -57,7 +57,7 @@ class Prepared(NamedTuple):
 
 
 def prepare(atoms: Atoms) -> Prepared:
-    """Cut the balls of atoms out of a structure by which it is judged.
+    """Cut the balls of atoms out of a structure by which it is classified.
 
     Of a crystal that is periodic in three directions, balls of `BALL` atoms of the endless crystal, however small,
     thin or skew its cell (one of as many atoms as the cell has, where these are more than half of `BALL` and fewer
@@ -121,7 +121,7 @@ def prepare(atoms: Atoms) -> Prepared:
     )
     if scaled.pbc.all():
         balls = _balls_of_crystal(scaled)
-        notes.append(f"{_number(balls, 'ball')} of {count(balls[0])} of the endless crystal judged")
+        notes.append(f"{_number(balls, 'ball')} of {count(balls[0])} of the endless crystal classified")
         copper = np.full(len(structure), _COPPER)
         crystal = Atoms(numbers=copper, positions=structure.positions, cell=structure.cell, pbc=True)
         return Prepared(balls, crystal, structure, scale, notes)
@@ -366,7 +366,7 @@ def _balls_of_cloud(atoms, notes):
     else:
         together = _largest_piece(positions)
         if len(together) < len(positions):
-            notes.append(f"it is in pieces: the largest, of {_number(together, 'atom')}, is judged")
+            notes.append(f"it is in pieces: the largest, of {_number(together, 'atom')}, is classified")
             positions, places = positions[together], places[together]
         own = np.arange(len(positions))
         if len(positions) <= LARGEST:
@@ -386,7 +386,7 @@ def _balls_of_cloud(atoms, notes):
         inside = candidates[[off.argmin()]]
     middles = positions[inside[far_apart(positions[inside], n_balls)]]
     balls = [_nearest(positions, places, atoms.numbers, middle, n_atoms) for middle in middles]
-    notes.append(f"{_number(balls, 'ball')} of {count(balls[0])} judged")
+    notes.append(f"{_number(balls, 'ball')} of {count(balls[0])} classified")
     return balls
 
 

@@ -59,9 +59,9 @@ WORK = ".work"
 _FURTHER = 99  # atomic number of a kind that is in no prototype
 
 LARGEST_CELL = 200
-"""Atoms of the largest primitive cell: of more, a ball that is judged holds less than two cells."""
+"""Atoms of the largest primitive cell: of more, a ball that is classified holds less than two cells."""
 
-STRANGERS = (
+OUTLIERS = (
     "recoloured",
     "ordered vacancies",
     "other orbits",
@@ -73,7 +73,7 @@ STRANGERS = (
     "random crystal",
     "random points",
 )
-"""Kinds of structures that are none of the prototypes, see `build_stranger`."""
+"""Kinds of structures that are none of the prototypes, see `build_outlier`."""
 
 
 class SymmetricCell(NamedTuple):
@@ -361,11 +361,11 @@ def make_clouds(
     )
 
 
-def make_strangers(names: Sequence[str], count: int, seed: int) -> pd.DataFrame:
-    """Return recipes, as of `make_clouds`, of structures that are none of the prototypes: of the `STRANGERS` by turns,
+def make_outliers(names: Sequence[str], count: int, seed: int) -> pd.DataFrame:
+    """Return recipes, as of `make_clouds`, of structures that are none of the prototypes: of the `OUTLIERS` by turns,
     of a prototype drawn at random; the label is ``len(names)``."""
     recipes = make_clouds(["none"], count, seed).assign(label=len(names))
-    recipes["stranger"] = np.resize(STRANGERS, count)
+    recipes["outlier"] = np.resize(OUTLIERS, count)
     recipes["prototype"] = np.array(names, object)[(draws(recipes, 1)[:, 0] * len(names)).astype(int)]
     recipes["id"] += 1_000_000 * len(names)
     return recipes
@@ -375,11 +375,11 @@ def damage_to_learn(recipes: pd.DataFrame) -> pd.DataFrame:
     """Draw damage and size to train on: one cloud in eight perfect, up to 70 % vacancies, displacements of up to 15 %
     of the neighbour distance, waves among them, up to 15 % antisites, 1.5 % strain, 40 to 512 places.
 
-    Of strangers, displacements and vacancies by a third less, and no antisites: what hides a difference makes no
+    Of outliers, displacements and vacancies by a third less, and no antisites: what hides a difference makes no
     example of it.
     """
     size, spared, u, v, share, exchanged, how_many, w, soft = draws(recipes, 9).T
-    mild = np.where(recipes.get("stranger", pd.Series("", recipes.index)) == "", 1.0, 2 / 3)
+    mild = np.where(recipes.get("outlier", pd.Series("", recipes.index)) == "", 1.0, 2 / 3)
     hit = (spared > 1 / 8) * mild
     radius, angle = np.sqrt(u) * hit, np.pi / 2 * v
     vacancies, displaced = 0.7 * radius * np.cos(angle), 0.15 * radius * np.sin(angle)
@@ -402,7 +402,7 @@ def mild_damage(recipes: pd.DataFrame) -> pd.DataFrame:
 
 
 def build_cloud(recipe, prototypes: Mapping[str, Prototype]) -> Atoms:
-    """Build the cloud of a row of `make_clouds` or `make_strangers`.
+    """Build the cloud of a row of `make_clouds` or `make_outliers`.
 
     Crystal -> strain -> orientation -> cut -> antisites -> vacancies -> displacements -> thermal waves.
 
@@ -412,8 +412,8 @@ def build_cloud(recipe, prototypes: Mapping[str, Prototype]) -> Atoms:
         Without cell, not periodic; ``info["name"]`` names the recipe.
     """
     rng = np.random.default_rng([int(recipe["seed"]), int(recipe["id"]), 9])
-    if isinstance(recipe.get("stranger"), str):
-        crystal = build_stranger(recipe["stranger"], recipe["prototype"], prototypes, rng)
+    if isinstance(recipe.get("outlier"), str):
+        crystal = build_outlier(recipe["outlier"], recipe["prototype"], prototypes, rng)
     else:
         crystal = build_crystal(prototypes[recipe["prototype"]], rng, recipe["lattice"], recipe["internal"])
     if recipe["strain"] > 0:
@@ -426,17 +426,17 @@ def build_cloud(recipe, prototypes: Mapping[str, Prototype]) -> Atoms:
     cloud.positions += independent_displacements(len(cloud), recipe["displacement"] * nearest, rng)
     if recipe["waves"] > 0:
         cloud.positions += thermal_waves(cloud.positions, recipe["waves"] * nearest, density, rng, recipe["anisotropy"])
-    cloud.info["name"] = f"{recipe.get('stranger', '')} {recipe['prototype']} {recipe['id']}".strip()
+    cloud.info["name"] = f"{recipe.get('outlier', '')} {recipe['prototype']} {recipe['id']}".strip()
     return cloud
 
 
-def build_stranger(kind: str, name: str, prototypes: Mapping[str, Prototype], rng: np.random.Generator) -> Atoms:
+def build_outlier(kind: str, name: str, prototypes: Mapping[str, Prototype], rng: np.random.Generator) -> Atoms:
     """Build a crystal that resembles a prototype, but is another; or one that resembles none.
 
     Parameters
     ----------
     kind : str
-        Of the `STRANGERS`. "recoloured": kinds of some or all atoms of a small supercell change places, or become
+        Of the `OUTLIERS`. "recoloured": kinds of some or all atoms of a small supercell change places, or become
         another kind. "ordered vacancies": a small supercell lacks a part of the atoms of a kind. "other orbits": an
         orbit left out, orbits of other kinds, or a further orbit. "distant": far along the `free_directions`, beyond
         what one prototype covers. "distorted": random displacements of all atoms of a cell. "sheared": strain that
@@ -469,7 +469,7 @@ def build_stranger(kind: str, name: str, prototypes: Mapping[str, Prototype], rn
             if kind == "random points" or (len(atoms) < 600 and nearest_distance(atoms) > closest):
                 atoms.set_cell(atoms.cell.array * SPACING, scale_atoms=True)
                 return atoms
-    raise ValueError(f"no stranger of the kind {kind} can be made of {name}")
+    raise ValueError(f"no outlier of the kind {kind} can be made of {name}")
 
 
 _ORDERS = ("recoloured", "ordered vacancies", "other orbits", "stacked")  # which may chance upon a prototype
@@ -480,7 +480,7 @@ def _is_known(atoms, prototypes):
     counts = sorted(Counter(atoms.numbers.tolist()).values())
     signatures = (cell.signature for prototype in prototypes.values() for cell in prototype.cells)
     of_its_formula = {signature for signature in signatures if _is_multiple(counts, signature[1:])}
-    # spglib takes longer than all else that makes a stranger.
+    # spglib takes longer than all else that makes an outlier.
     dataset = symmetry_dataset(atoms, 1e-2 * _spacing(atoms)) if of_its_formula else None
     if dataset is None:
         return False

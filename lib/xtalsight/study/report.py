@@ -188,7 +188,7 @@ def publish_weights(folder: Path, target: Path, results: dict):
             "error_rate": turned["error_rate"],
             "parameters": results["any.parameters"],
             "accuracy": accuracies("any.spectra."),
-            "strangers_refused": results["any.refused.all"],
+            "outliers_refused": results["any.refused.all"],
             "crystals_refused": results["any.refused.crystals"],
         },
         "table_1": {
