@@ -4,13 +4,14 @@
 #   make smoke        run every notebook at a small scale, into build/smoke only
 #   make test         run the tests, the notebooks at small scale among them
 #   make lab          open the notebooks in JupyterLab
-#   make book         make pages of the executed notebooks, to be read without a network: build/full/book/index.html
+#   make book         make pages of the notebooks and texts, to be read without a network: build/book/index.html
+#   make exercises    run the notebooks and their solutions at small scale: an exercise that is not right says so
 #   make classify FILE="a.cif b.xyz"  name the crystal structure in each file
 #   make published-data  fetch the original arrays (network, some 0.5 GB each) into data/published
 #   make bench        measure speed, into docs/speed.md: fingerprint against a plain sum, training against the matrix product
 #   make campaign     what hostile files, kills and full disks do (an hour), into docs/campaign.md
 #   make env          make the environment in .venv from requirements.txt (the others do it where it is missing)
-#   make sync         write the paired .ipynb of every script; make check-sync only compares
+#   make sync         write the paired .ipynb of every script, outputs kept where code is the same; make check-sync only compares
 #   make lock         resolve pyproject.toml into requirements.txt again (needs uv)
 #   make clean        remove build/; figures/ and .venv stay
 #
@@ -37,13 +38,13 @@ ifeq ($(findstring n,$(firstword -$(MAKEFLAGS))),) # not in a dry run
 $(shell if [ -d $(BUILD) ]; then find $(BUILD) -maxdepth 1 -name '*.ipynb' -mmin -0 -exec rm -f {} +; fi)
 endif
 
-.PHONY: help all smoke test lab book classify published-data bench campaign env sync check-sync lock clean
+.PHONY: help all smoke test exercises lab book classify published-data bench campaign env sync check-sync lock clean
 .DELETE_ON_ERROR:
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
-all: $(EXECUTED)
+all: $(EXECUTED) $(if $(filter full,$(PROFILE)),$(BUILD)/.shown)
 
 smoke: $(ENV)
 	@$(MAKE) --no-print-directory -j2 all PROFILE=smoke
@@ -52,17 +53,30 @@ smoke: $(ENV)
 $(BUILD)/%.ipynb: notebooks/%.py $(COMMON)
 	@$(PY) -m xtalsight.study.run $< --profile $(PROFILE)
 
-$(BUILD)/02_diffraction_fingerprints.ipynb: $(BUILD)/01_crystal_structures.ipynb $(wildcard tests/reference/*)
-$(filter $(addprefix $(BUILD)/,03% 04% 05% 06% 07%),$(EXECUTED)): $(BUILD)/02_diffraction_fingerprints.ipynb
-$(BUILD)/05_attentive_response_maps.ipynb $(BUILD)/07_robustness.ipynb: $(BUILD)/04_cnn_training.ipynb
-$(filter $(BUILD)/08% $(BUILD)/13%,$(EXECUTED)): $(BUILD)/07_robustness.ipynb
-$(filter $(addprefix $(BUILD)/,09% 10% 12%),$(EXECUTED)): $(BUILD)/08_any_orientation.ipynb
-ifeq ($(PROFILE),full) # writes the networks that travel with the package, which these two ask
-$(filter $(BUILD)/11% $(BUILD)/13%,$(EXECUTED)): $(BUILD)/10_which_of_hundreds.ipynb
+# What each reads: only what has a lower number.
+after = $(filter $(addprefix $(BUILD)/,$(addsuffix _%,$(1))),$(EXECUTED))
+$(call after,02): $(call after,01) $(wildcard tests/reference/*)
+$(call after,03 05 13 16): $(call after,02)
+$(call after,04 06 14 15): $(call after,03)
+$(call after,07 08): $(call after,06)
+$(call after,09 10 12): $(call after,08)
+ifeq ($(PROFILE),full) # the networks that travel with the package are made by then
+$(call after,09 11): $(call after,10)
 endif
-$(filter $(addprefix $(BUILD)/,09% 10% 13%),$(EXECUTED)): $(wildcard tests/reference/*)
-$(filter $(BUILD)/03% $(BUILD)/04% $(BUILD)/06%,$(EXECUTED)): $(wildcard data/published/*.pkl)
-$(BUILD)/99_report.ipynb: $(filter-out $(BUILD)/99%,$(EXECUTED)) README.md
+$(call after,17): $(call after,06 14)
+$(call after,18): $(call after,08)
+$(call after,19): $(call after,07 08)
+$(call after,20): $(call after,09)
+$(call after,21): $(call after,10)
+$(call after,22): $(call after,17 18 19 20 21)
+$(call after,09 10 19 20 21): $(wildcard tests/reference/*)
+$(call after,13 14 16): $(wildcard data/published/*.pkl)
+$(call after,99): $(filter-out $(BUILD)/99%,$(EXECUTED)) README.md $(wildcard docs/*.md)
+
+# The notebooks in notebooks/ get the outputs of the full run.
+$(BUILD)/.shown: $(EXECUTED)
+	@$(PY) -m xtalsight.study.pairing --executed $(BUILD)
+	@touch $@
 
 test: $(ENV)
 	@$(PY) -m pytest -n 2 --dist loadfile
@@ -73,11 +87,12 @@ lab: $(ENV)
 classify: $(ENV)
 	@$(if $(FILE),,echo 'name a structure file: make classify FILE=crystal.cif' >&2; exit 2;) $(PY) -m xtalsight classify $(FILE)
 
-book: $(BUILD)/book/index.html
+book: $(ENV)
+	@$(PY) -m xtalsight.study.book
 
-PAGES := README.md notebooks/conf.py $(wildcard notebooks/walkthrough.md figures/*) lib/xtalsight/study/book.py
-$(BUILD)/book/index.html: $(EXECUTED) $(PAGES)
-	@$(PY) -m xtalsight.study.book --profile $(PROFILE)
+# Solutions are cells of the notebooks, with an assert that grades each.
+exercises: smoke
+	@echo "the solutions of $(words $(EXECUTED)) notebooks hold"
 
 published-data: $(ENV)
 	@$(PY) -m xtalsight.study.published
@@ -101,7 +116,7 @@ env: $(ENV)
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$python && break; done)
 
-NO_RIVALS := OVITO, freud and MatID could not be installed: notebooks 07, 08, 10 and 13 leave their methods out
+NO_RIVALS := OVITO, freud and MatID could not be installed: what compares with their methods leaves them out
 
 $(ENV): requirements.txt requirements-rivals.txt
 	@set -e; rm -rf .venv; if command -v uv >/dev/null; then \

@@ -9,10 +9,10 @@
 # %% [markdown]
 # # What came out?
 #
-# **In:** the numbers, figures and tables of all notebooks. **Out:** one file of numbers, the folder of figures with a manifest that names
-# the notebook behind each, and the README with its numbers brought up to date.
+# **In:** the numbers, figures and tables of all notebooks. **Out:** one file of numbers, a folder of figures with a manifest that
+# names the notebook behind each, and pages with their numbers and tables brought up to date.
 #
-# **Time:** seconds. Only the full profile writes to `figures/` and `README.md`; the small one writes below `build/`.
+# **Time:** seconds. Only the full profile writes to `figures/`, `README.md` and `docs/`; the small one writes below `build/`.
 
 # %% tags=["colab"]
 import os
@@ -27,11 +27,11 @@ if "COLAB_RELEASE_TAG" in os.environ and not os.path.exists("profiles.yaml"):
     os.chdir("xtalsight/notebooks")
 
 # %%
+import matplotlib.pyplot as plt
 import pandas as pd
-from IPython.display import Image, display
 
 from xtalsight import store
-from xtalsight.study import pairing, report
+from xtalsight.study import report
 from xtalsight.study.profiles import Run, root
 
 # %% [markdown]
@@ -60,24 +60,37 @@ manifest = store.load_json(target / "manifest.json")
 pd.Series({name: entry["notebook"] for name, entry in manifest["files"].items()}).to_frame("made by")
 
 # %%
-for figure in sorted(target.glob("fig_*.png")):
-    display(figure.name, Image(figure, width=600))
+figures = sorted(target.glob("fig_*.png"))
+_, axes = plt.subplots(-(-len(figures) // 5), 5, figsize=(10, 1.75 * -(-len(figures) // 5)))
+for ax in axes.flat:
+    ax.axis("off")
+for ax, figure in zip(axes.flat, figures):
+    ax.imshow(plt.imread(figure), interpolation="antialiased")
+    ax.set_title(figure.stem.removeprefix("fig_"), fontsize=7)
+plt.show()
 
 # %% [markdown]
-# ## README
+# *All figures, in the order of their numbers.* Those without a letter are numbered as in the paper and the report.
 #
-# The README marks the places of its numbers; each takes the result of that name. A number that no notebook wrote is an error. The
-# texts of the notebooks in `notebooks/` are filled in the same way.
+# ## Pages
+#
+# README.md and the pages in `docs/` mark the places of their numbers and tables; each takes the result of that name. A number or a
+# table that no notebook made is an error. Then `make all` puts the outputs of the run into the notebooks in `notebooks/`.
 
 # %%
-readme = root() / "README.md"
-text = report.fill_numbers(readme.read_text(), results)
-with store.replacing((root() if profile == "full" else target) / "README.md") as temporary:
-    temporary.write_text(text)
-if profile == "full":
-    print("notebooks with new numbers in their text:", pairing.pair())
+changed = []
+for page in report.pages():
+    text = report.fill_page(page, results, target)
+    filled = page if profile == "full" else target / page.relative_to(root())
+    if not filled.exists() or filled.read_text() != text:
+        changed.append(page.name)
+        with store.replacing(filled) as temporary:
+            temporary.write_text(text)
+print("pages with new numbers:", *changed)
 
 # %% [markdown]
 # ## Summary
 #
-# - Every number in the README and in the text of the notebooks comes from `figures/results.json`, every figure from a notebook named in `figures/manifest.json`.
+# - Every number in the README, the pages and the notebooks comes from `figures/results.json`.
+# - Every figure and table comes from a notebook that `figures/manifest.json` names.
+# - Where nothing but measured times has changed, the committed files stay as they are.

@@ -32,8 +32,8 @@ def threads():
 
 @pytest.fixture
 def mapped():
-    """A map of 1000 atoms, 3 Å apart, made up, and the annotated atoms: four grains, accepted, accepted, refused, a compound, in
-    quarters of a cube, and a boundary of one layer."""
+    """A map of 1000 atoms, 3 Å apart, made up, and the annotated atoms: four grains, accepted, accepted, refused, a
+    compound, in quarters of a cube, and a boundary of one layer."""
     from xtalsight.grains import Map, annotate
 
     places = np.indices((10, 10, 10)).reshape(3, -1).T

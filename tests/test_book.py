@@ -1,4 +1,4 @@
-"""A study of two tiny notebooks, executed, becomes a site."""
+"""A study of two tiny notebooks with outputs becomes a site."""
 
 import re
 import shutil
@@ -17,7 +17,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*Check CHANGES for Sphinx API")
 
 SETTINGS = root() / "notebooks" / "conf.py"
 PICTURE = next((root() / "figures").glob("*.png"))
-WIDGET = {"application/vnd.jupyter.widget-view+json": {"model_id": "0"}, "text/plain": "IntSlider()"}
 README = """# Study
 
 ![a figure](figures/fig_01_a.png)
@@ -36,33 +35,35 @@ def code(source, text, *tags):
 
 
 def executed(title, *cells):
-    first = new_markdown_cell(f"# {title}\n\n![a figure](../../figures/fig_01_a.png)")
+    first = new_markdown_cell(f"# {title}\n\n![a figure](../figures/fig_01_a.png)")
     return new_notebook(cells=[first, *cells], metadata={"language_info": {"name": "python"}})
 
 
 def make_study(folder):
-    """Write README, figures and two notebooks, executed in the profile ``smoke``."""
-    for name in ("notebooks", "figures", "build/smoke"):
+    """Write README, figures, a page, a lesson and a notebook of evidence, with outputs."""
+    for name in ("notebooks", "figures", "docs"):
         (folder / name).mkdir(parents=True)
-    for name in ("profiles.yaml", "01_first.py", "02_second.py"):
+    for name in ("profiles.yaml",):
         (folder / "notebooks" / name).touch()
     shutil.copy(SETTINGS, folder / "notebooks")
     shutil.copy(PICTURE, folder / "figures" / "fig_01_a.png")
     (folder / "figures" / "table_01_b.md").write_text("| c |\n|---|\n| three |\n")
     (folder / "README.md").write_text(README)
     (folder / "notebooks" / "walkthrough.md").write_text("# The way\n\nBack to [all](../README.md).\n")
+    (folder / "docs" / "words.md").write_text("# Words\n\n## Ring\n\nSee [the first](../notebooks/01_first.ipynb).\n")
     first = executed(
         "What is first?",
         code("fetch()", "fetched", "colab"),
         code("n = 1", "one", "parameters"),
-        new_code_cell("sliders", outputs=[new_output("display_data", data=WIDGET)]),
         new_markdown_cell(r"$$ I(\mathbf{s}) = \left|\sum_j f_j(|\mathbf{s}|)\, \ln r_j\right|^2 $$"),
         new_markdown_cell("<details>\n<summary>Hint</summary>\n\nIt is *odd*.\n\n</details>"),
         code("n + 1  # the solution", "two", "hide-cell"),
     )
-    second = executed("What is second?", new_markdown_cell("Back to [the first](01_first.ipynb)."))
-    nbformat.write(first, folder / "build" / "smoke" / "01_first.ipynb")
-    nbformat.write(second, folder / "build" / "smoke" / "02_second.ipynb")
+    second = executed(
+        "What is second?", new_markdown_cell("Back to [the first](01_first.ipynb), a [ring](../docs/words.md#ring).")
+    )
+    nbformat.write(first, folder / "notebooks" / "01_first.ipynb")
+    nbformat.write(second, folder / "notebooks" / "13_second.ipynb")
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def site(tmp_path_factory):
     make_study(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        return book.build("smoke").parent
+        return book.build().parent
 
 
 @pytest.fixture
@@ -115,7 +116,8 @@ def test_navigation_leads_through_the_study_in_order(site):
     assert found == [
         ("notebooks/walkthrough.html", "The way"),
         ("notebooks/01_first.html", "01 What is first?"),
-        ("notebooks/02_second.html", "02 What is second?"),
+        ("notebooks/13_second.html", "13 What is second?"),
+        ("docs/words.html", "Words"),
     ]
 
 
@@ -173,12 +175,6 @@ def test_what_fetches_the_study_in_colab_is_left_out_and_parameters_stay(site):
     assert "one" in text
 
 
-def test_of_widgets_the_code_stays(site):
-    text = body(site, "notebooks/01_first.html")
-    assert "sliders" in text
-    assert "IntSlider" not in text
-
-
 def test_formula_is_mathml_with_bars_as_large_as_the_sum(site):
     (formula,) = re.findall(r"<math.*?</math>", body(site, "notebooks/01_first.html"), re.DOTALL)
     assert 'display="block"' in formula
@@ -187,12 +183,6 @@ def test_formula_is_mathml_with_bars_as_large_as_the_sum(site):
         r"<msup>\s*<mrow>\s*<mo>\|</mo>\s*<munder>.*∑.*<mo>\|</mo>\s*</mrow>\s*<mn>2</mn>", formula, re.DOTALL
     )
     assert re.search(r"<mi>ln</mi>\s*<mspace", formula)
-
-
-def test_missing_notebooks_are_named(study):
-    (study / "build" / "smoke" / "02_second.ipynb").unlink()
-    with pytest.raises(FileNotFoundError, match=r"not executed yet: 02_second; `make book PROFILE=smoke`"):
-        book.build("smoke")
 
 
 @pytest.mark.parametrize(
@@ -206,12 +196,12 @@ def test_missing_notebooks_are_named(study):
     ids=["link", "picture", "heading", "formula"],
 )
 def test_fault_is_an_error_and_leaves_the_last_site(fault, complaint, study, capsys):
-    last = study / "build" / "smoke" / "book" / "index.html"
-    last.parent.mkdir()
+    last = study / "build" / "book" / "index.html"
+    last.parent.mkdir(parents=True)
     last.touch()
     (study / "README.md").write_text(f"{README}\n{fault}\n")
     with pytest.raises(ValueError, match="Sphinx complained"):
-        book.build("smoke")
+        book.build()
     assert complaint in capsys.readouterr().err
     assert list(last.parent.iterdir()) == [last]
     assert not list(last.parents[1].glob(".book-*"))

@@ -23,7 +23,7 @@ from matplotlib.image import imread
 from xtalsight.study.profiles import root
 
 NAMES = [path.stem for path in sorted((root() / "notebooks").glob("[0-9]*.ipynb"))]
-EXPLORE = "12_explore_by_hand"  # has a test of its own
+EXPLORE = "12_by_hand"  # has a test of its own
 CHOSEN = NAMES if os.environ.get("XTALSIGHT_BROWSER") == "all" else [name for name in NAMES if name[:2] in ("01", "11")]
 LONGEST = 900  # seconds that a notebook may take, what it needs from earlier ones included
 

@@ -1,4 +1,5 @@
-"""Files from practice: each gets the right class, or, where the table allows it, a refusal; never what it must not be."""
+"""Files from practice: each gets the right class, or, where the table allows it, a refusal; never what it must not
+be."""
 
 import csv
 import json

@@ -110,7 +110,8 @@ def test_smallest_set_that_can_promise_one_percent():
 
 
 def test_each_class_has_a_price_of_its_own():
-    """One class of seven is less sure than the others: one threshold for all would refuse nearly seven times as many of it."""
+    """One class of seven is less sure than the others: one threshold for all would refuse nearly seven times as many of
+    it."""
     rng = np.random.default_rng(0)
     labels = np.arange(7 * 400) % 7
 
@@ -793,7 +794,8 @@ def test_cold_crystals_are_tetragonal_from_three_percent_on(c_over_a, name):
     ],
 )
 def test_strained_cells_follow_the_one_definition_of_the_border(symbol, component, strain, name):
-    """Below 2 % the parent; along an axis of bcc or fcc, beyond the border, tetragonal; sheared far, none of the seven."""
+    """Below 2 % the parent; along an axis of bcc or fcc, beyond the border, tetragonal; sheared far, none of the
+    seven."""
     tensor = np.zeros((3, 3))
     if component == "zz":
         tensor[2, 2] = strain

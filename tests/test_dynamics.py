@@ -78,7 +78,8 @@ def test_relaxing_a_packing_takes_the_closest_atoms_apart(random_copper):
 
 
 def test_packings_and_melts_have_no_order(random_copper):
-    """In a crystal the twelve nearest neighbours are equally far, at nine tenths of its melting point within a tenth."""
+    """In a crystal the twelve nearest neighbours are equally far, at nine tenths of its melting point within a
+    tenth."""
     crystal = heated("Cu", SEED, STEPS, fractions=[0.9], repeats=3)[-1]
     ordered = _spread_of_neighbours(crystal)
     assert ordered < 0.1

@@ -416,7 +416,8 @@ def test_fingerprint_rejects(atoms):
 
 @pytest.mark.parametrize("angle", [90, 0.5], ids=["flat", "skew"])
 def test_a_cell_of_little_volume_is_a_cell(angle):
-    """Pairs of atoms in a cell of 2.5 by 3 by 5000 angstrom, whose third edge nearly runs along the first in the second case."""
+    """Pairs of atoms in a cell of 2.5 by 3 by 5000 angstrom, whose third edge nearly runs along the first in the second
+    case."""
     atoms = Atoms("Cu2", [(0, 0, 0), (0, 0, 2)], cell=[2.5, 3, 5000, 90, angle, 90], pbc=True)
     assert length_scale(atoms) == pytest.approx(2)
 

@@ -389,7 +389,8 @@ def test_two_layers_of_hcp_are_no_grain(displacement):
 
 
 def test_a_dislocation_does_not_cut_a_grain():
-    """Edge, Burgers vector a/2 [1-10], in the elastic field of Hirth and Lothe, Theory of Dislocations (1982), 3.45 and 3.46."""
+    """Edge, Burgers vector a/2 [1-10], in the elastic field of Hirth and Lothe, Theory of Dislocations (1982), 3.45 and
+    3.46."""
     atoms = FaceCenteredCubic(
         "Cu", directions=[[1, -1, 0], [1, 1, 1], [-1, -1, 2]], size=(22, 10, 3), latticeconstant=3.61
     )

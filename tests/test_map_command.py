@@ -28,7 +28,8 @@ BESIDE = {"out.grains.csv", "out.neighbours.csv", "out.png"}
 
 
 def by_number(atoms, radius=None, network=None, n_jobs=-1, progress=True):
-    """A map by the number of the atom: half of the atoms fcc, a quarter a compound, an eighth refused, an eighth nothing."""
+    """A map by the number of the atom: half of the atoms fcc, a quarter a compound, an eighth refused, an eighth
+    nothing."""
     if len(atoms) < 2:
         raise ValueError("a map needs atoms, at least two")
     if not np.isfinite(atoms.positions).all():

@@ -305,7 +305,8 @@ def test_mirrored_training_sees_other_images(images, tmp_path):
 
 
 def test_mirrored_training_knows_every_mirror_image(tmp_path):
-    """The channels of a block in one corner are bright as the bits of the label; mirror images have it in the others."""
+    """The channels of a block in one corner are bright as the bits of the label; mirror images have it in the
+    others."""
     images = np.full((28, 64, 64, 3), 0.1, np.float32)
     images[:, 8:24, 8:24] = ((LABELS + 1)[:, None] >> np.arange(3) & 1)[:, None, None]
     model, _ = trained(compact_network(0), images, tmp_path, mirrored=True, epochs=24, batch_size=14)

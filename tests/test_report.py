@@ -6,7 +6,7 @@ import pytest
 
 from xtalsight.store import load_json, save_json
 from xtalsight.study.profiles import root
-from xtalsight.study.report import collect_results, fill_numbers, publish
+from xtalsight.study.report import collect_results, fill_numbers, fill_page, fill_tables, pages, publish
 
 FIGURES = root() / "figures"
 
@@ -31,15 +31,28 @@ def test_a_result_that_was_not_reached_shows_a_dash():
     assert fill_numbers("<!--=a:.0f-->12<!--/-->", {"a": None}) == "<!--=a:.0f-->–<!--/-->"
 
 
+def test_tables_take_their_place(tmp_path):
+    (tmp_path / "table_01_a.md").write_text("| a |\n|---|\n| 1 |\n")
+    text = "before\n\n<!--table table_01_a-->\nold\n<!--/table-->\n\nafter <!--table no--> of a line\n"
+    filled = fill_tables(text, tmp_path)
+    assert filled == text.replace("old", "| a |\n|---|\n| 1 |\n")
+    assert fill_tables(filled, tmp_path) == filled
+
+
+def test_a_table_that_nobody_made_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match="table_01_a"):
+        fill_tables("<!--table table_01_a-->\n<!--/table-->\n", tmp_path)
+
+
 def test_two_notebooks_cannot_write_one_key(tmp_path):
-    save_json(tmp_path / "results" / "01_crystal_structures.json", {"a": 1})
-    save_json(tmp_path / "results" / "04_cnn_training.json", {"a": 2})
+    save_json(tmp_path / "results" / "01_crystals.json", {"a": 1})
+    save_json(tmp_path / "results" / "03_a_network_learns.json", {"a": 2})
     with pytest.raises(ValueError, match="'a'"):
         collect_results(tmp_path)
 
 
 def test_what_an_earlier_run_had_done_counts_as_time(tmp_path):
-    name = "04_cnn_training"
+    name = "03_a_network_learns"
     save_json(tmp_path / "results" / f"{name}.json", {"a": 1, f"time.{name}.earlier_seconds": 100})
     save_json(tmp_path / "results" / f"{name}.time.json", {f"time.{name}.seconds": 20})
     results = collect_results(tmp_path)
@@ -52,7 +65,7 @@ def test_results_of_a_notebook_that_is_gone_are_left_out(tmp_path):
 
 
 def test_publish_names_the_notebook_and_removes_what_is_gone(tmp_path):
-    made = tmp_path / "build" / "figures" / "04_cnn_training" / "fig_06_loss.png"
+    made = tmp_path / "build" / "figures" / "03_a_network_learns" / "fig_06_loss.png"
     made.parent.mkdir(parents=True)
     made.write_bytes(b"png")
     target = tmp_path / "figures"
@@ -65,12 +78,12 @@ def test_publish_names_the_notebook_and_removes_what_is_gone(tmp_path):
     publish(tmp_path / "build", target, "smoke", {"a": 1})
     assert sorted(p.name for p in target.iterdir()) == ["fig_06_loss.png", "manifest.json", "results.json"]
     (entry,) = load_json(target / "manifest.json")["files"].values()
-    assert entry["notebook"] == "04_cnn_training"
+    assert entry["notebook"] == "03_a_network_learns"
     assert load_json(target / "results.json") == {"a": 1}
 
 
 def test_where_only_times_differ_all_stays_as_it_was(tmp_path):
-    made = tmp_path / "build" / "figures" / "04_cnn_training" / "table_02_speed.md"
+    made = tmp_path / "build" / "figures" / "03_a_network_learns" / "table_02_speed.md"
     made.parent.mkdir(parents=True)
     made.write_text("3 s")
     target = tmp_path / "figures"
@@ -89,7 +102,7 @@ def test_where_only_times_differ_all_stays_as_it_was(tmp_path):
 
 
 def test_read_only_figures_stay_as_they_are_and_are_named(tmp_path):
-    made = tmp_path / "build" / "figures" / "04_cnn_training" / "fig_06_loss.png"
+    made = tmp_path / "build" / "figures" / "03_a_network_learns" / "fig_06_loss.png"
     made.parent.mkdir(parents=True)
     made.write_bytes(b"new")
     target = tmp_path / "figures"
@@ -109,9 +122,9 @@ def test_read_only_figures_stay_as_they_are_and_are_named(tmp_path):
 class TestCommitted:
     """What is committed belongs together."""
 
-    def test_readme_shows_the_committed_numbers(self):
-        text = (root() / "README.md").read_text()
-        assert fill_numbers(text, load_json(FIGURES / "results.json")) == text
+    @pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+    def test_pages_show_the_committed_numbers_and_tables(self, page):
+        assert fill_page(page, load_json(FIGURES / "results.json"), FIGURES) == page.read_text()
 
     def test_figures_are_those_of_the_manifest(self):
         manifest = load_json(FIGURES / "manifest.json")
@@ -121,7 +134,7 @@ class TestCommitted:
         assert found == {name: entry["sha256"] for name, entry in files.items()}
 
     def test_pictures_in_readme_and_notebooks_exist(self):
-        for text in (root() / "README.md", *(root() / "notebooks").glob("*.py")):
+        for text in (*pages(), *(root() / "notebooks").glob("*.py")):
             lines = text.read_text().splitlines()
             if text.suffix == ".py":  # the text of a notebook is in its comments
                 lines = [line for line in lines if line.startswith("# ")]
@@ -130,8 +143,8 @@ class TestCommitted:
 
     def test_no_line_of_text_begins_with_a_mark(self):
         # In Markdown a line that begins with a comment ends the paragraph.
-        for text in (root() / "README.md", *(root() / "notebooks").glob("[0-9]*.py")):
-            assert not re.search(r"^(# )?\s*<!--", text.read_text(), re.MULTILINE), text.name
+        for text in (*pages(), *(root() / "notebooks").glob("[0-9]*.py")):
+            assert not re.search(r"^(# )?\s*<!--=", text.read_text(), re.MULTILINE), text.name
 
     def test_results_are_numbers_with_a_section(self):
         for key, value in load_json(FIGURES / "results.json").items():

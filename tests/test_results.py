@@ -1,6 +1,7 @@
 """The committed numbers are no worse than what the README claims: a worse run is not committed unnoticed.
 
-Bounds are those of the goals that the study set itself, where it meets them; elsewhere what was reached, less what chance moves.
+Bounds are those of the goals that the study set itself, where it meets them; elsewhere what was reached, less what
+chance moves.
 """
 
 import operator

@@ -307,7 +307,8 @@ def test_shape_and_dtype():
 
 
 def test_degree_0_is_debyes_powder_pattern(rng):
-    """Mean over directions: sum over pairs of sin(2 pi s r_ij) / (2 pi s r_ij), of all atoms or of those of one kind."""
+    """Mean over directions: sum over pairs of sin(2 pi s r_ij) / (2 pi s r_ij), of all atoms or of those of one
+    kind."""
     atoms, positions = compound(rng)
     i, j = np.triu_indices(len(atoms), 1)
     pairs = np.sinc(2 * SHELLS * pdist(positions)[:, None])

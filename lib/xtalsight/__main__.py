@@ -83,7 +83,8 @@ def _client_of(scheduler):
 def classify_files(
     files, as_json: bool, network=None, every: int = 1, jobs: int = -1, scheduler: str | None = None
 ) -> int:
-    """Print the answer for each `every`-th frame of each file; return 1 if a file failed, 2 if there is no such network, else 0."""
+    """Print the answer for each `every`-th frame of each file; return 1 if a file failed, 2 if there is no such
+    network, else 0."""
     if not _network_exists(network):
         return 2
     failed, progress = 0, None
@@ -164,10 +165,11 @@ def map_file(
     jobs: int = -1,
     scheduler: str | None = None,
 ) -> int:
-    """Map a structure, or, of several or with `every`, a trajectory; return 1 if it failed, 2 if there is no such network, else 0.
+    """Map a structure, or, of several or with `every`, a trajectory; return 1 if it failed, 2 if there is no such
+    network, else 0.
 
-    It writes the annotated structure (``<name>.map.extxyz`` here unless `target` is told), beside it the tables of grains and
-    neighbours and a picture.
+    It writes the annotated structure (``<name>.map.extxyz`` here unless `target` is told), beside it the tables of
+    grains and neighbours and a picture.
     """
     if not _network_exists(network):
         return 2

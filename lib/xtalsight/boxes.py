@@ -1,4 +1,5 @@
-"""Atoms sorted into a grid of boxes, through periodic walls: blocks of these are what one task is given of a large sample."""
+"""Atoms sorted into a grid of boxes, through periodic walls: blocks of these are what one task is given of a large
+sample."""
 
 from itertools import pairwise, product
 from typing import NamedTuple
@@ -57,7 +58,8 @@ class Block(NamedTuple):
 
 
 def short_vectors(cell, pbc) -> np.ndarray:
-    """Return short vectors, (3, 3), of the lattice of a cell; along axes without period, unit vectors across the others.
+    """Return short vectors, (3, 3), of the lattice of a cell; along axes without period, unit vectors across the
+    others.
 
     Raises
     ------
@@ -153,13 +155,15 @@ def sort_into_boxes(positions: np.ndarray, cell, pbc, size: float) -> Boxes:
 
 
 def blocks_of(boxes: Boxes, edge: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Cut the grid into blocks of at most `edge` boxes along each axis: first box and the one beyond the last, of each."""
+    """Cut the grid into blocks of at most `edge` boxes along each axis: first box and the one beyond the last, of
+    each."""
     cuts = [np.linspace(0, n, int(np.ceil(n / edge)) + 1).astype(int) for n in boxes.shape]
     return [tuple(np.transpose(edges)) for edges in product(*map(pairwise, cuts))]
 
 
 def wrapped(boxes: Boxes, low, high) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the boxes low to high, images folded into the grid, and whether each exists: (nx, ny, nz, 3), (nx, ny, nz)."""
+    """Indices of the boxes low to high, images folded into the grid, and whether each exists: (nx, ny, nz, 3), (nx, ny,
+    nz)."""
     indices = all_boxes(low, high)
     return indices % boxes.shape, (boxes.periodic | ((indices >= 0) & (indices < boxes.shape))).all(axis=-1)
 
@@ -170,7 +174,8 @@ def all_boxes(low, high) -> np.ndarray:
 
 
 def take_block(boxes: Boxes, low, high, halo: int) -> Block:
-    """Take the atoms of the boxes low to high and of `halo` layers of boxes around them, images of periodic cells included."""
+    """Take the atoms of the boxes low to high and of `halo` layers of boxes around them, images of periodic cells
+    included."""
     outer_low, outer_high = np.asarray(low) - halo, np.asarray(high) + halo
     folded, exist = wrapped(boxes, outer_low, outer_high)
     index = boxes.number(folded)

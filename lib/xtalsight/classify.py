@@ -42,7 +42,8 @@ _MOST_FOR_SYMMETRY = 600
 _LARGE_CELL = 128  # atoms, from which on a search for symmetry is tried only where something repeats
 _SHAKEN = 0.03  # of the spacing of atoms: how exactly
 _PROBES, _MISSES = 12, 2  # atoms that are translated, and how many of them may find a vacancy
-_THINNEST = 0.7  # spread (standard deviation) of the positions along the shortest axis, in length scales; a ball of 24 atoms has more
+# Spread (standard deviation) of the positions along the shortest axis, in length scales; a ball of 24 atoms has more.
+_THINNEST = 0.7
 _HEAVIEST = 94  # atomic number; there are no form factors for much heavier elements, and 0 is a dummy atom
 _AGREEING = 0.75  # least share of the places that have to name the class of the whole
 _NO_PEAKS = 1.6  # of the directions' root mean square over the mean, on any sphere: speckle has one
@@ -337,7 +338,8 @@ def classify(atoms: Atoms, network=None) -> dict:
 
 
 def classify_many(structures: Iterable[Atoms], network=None, n_jobs: int = -1) -> Iterator[dict | Exception]:
-    """`classify` structures as they come, in parallel; yield the answer for each, in order, or the exception that it raised.
+    """`classify` structures as they come, in parallel; yield the answer for each, in order, or the exception that it
+    raised.
 
     Few are read ahead: memory does not grow with their number. The networks are asked about many at once.
 
@@ -373,7 +375,8 @@ def classify_many(structures: Iterable[Atoms], network=None, n_jobs: int = -1) -
     first = list(islice(chunks(), 1))
     if broken and first and len(first[0][0]) < _CHUNK:  # not worth other processes
         n_jobs = 1
-    # The first answers soon; by number, not by time, since the networks' last digits depend on how many are asked about.
+    # The first answers soon; by number, not by time, since the networks' last digits depend on how many are asked
+    # about.
     waiting, batch = [], _CHUNK
     for looks in in_order(_look_at_some, chain(first, chunks()), n_jobs):
         waiting += looks
@@ -542,7 +545,8 @@ def fit_composition(shares, n_atoms, groups: list[dict]) -> np.ndarray:
 
 
 def _possible(groups, shares, n_atoms, n_cell, found):
-    """Which of the groups composition leaves, and which composition and symmetry; `n_cell` atoms has a crystal's cell, None if there is none."""
+    """Which of the groups composition leaves, and which composition and symmetry; `n_cell` atoms has a crystal's cell,
+    None if there is none."""
     if n_cell is None:  # a piece, whose surface may be of one kind
         classified = n_atoms / 4
     else:  # of a small supercell with defects the cell has fewer atoms than the ball
@@ -562,13 +566,14 @@ def _fit_symmetry(found, groups):
 
 
 def _may_have_defects(n_atoms, groups):
-    """Whether a primitive cell of so many atoms may be a supercell of each group with a defect in it, (n_groups,) bool."""
+    """Whether a primitive cell of so many atoms may be a supercell of each group with a defect in it, (n_groups,)
+    bool."""
     return np.array([n_atoms >= _SUPERCELL * group["atoms"] for group in groups])
 
 
 def predict_groups(network, card: dict, spectra: np.ndarray) -> np.ndarray:
-    """Return the probabilities of the groups of a network for prototypes, the last of none of them, (n, n_groups + 1), for
-    spectra (n, 2, n_shells, n_degrees)."""
+    """Return the probabilities of the groups of a network for prototypes, the last of none of them, (n, n_groups + 1),
+    for spectra (n, 2, n_shells, n_degrees)."""
     return by_group(predict(network, spectra), np.array(card["group_of_output"]))
 
 
@@ -581,9 +586,9 @@ def by_group(probabilities: np.ndarray, groups: np.ndarray) -> np.ndarray:
 def are_ordered(prepared: Prepared) -> bool:
     """Whether the kinds of a structure's atoms have an order on their places.
 
-    They have one if they repeat in a primitive cell of fewer than `_FEWEST` atoms, or keep symmetry of the places, which
-    kinds at random hardly do: all of it, or much. Else the kinds are shuffled among the places, of the primitive cell or cloud,
-    `_SHUFFLES` times; order shows as peaks, by the mean square of S_2 over all spheres
+    They have one if they repeat in a primitive cell of fewer than `_FEWEST` atoms, or keep symmetry of the places,
+    which kinds at random hardly do: all of it, or much. Else the kinds are shuffled among the places, of the primitive
+    cell or cloud, `_SHUFFLES` times; order shows as peaks, by the mean square of S_2 over all spheres
     (`xtalsight.spectra.harmonics`), which is then more than `_SIGNIFICANT` standard deviations above that of the
     shuffled.
     """
@@ -626,8 +631,8 @@ def load_prototypes(folder=None):
     Returns
     -------
     network : onnxruntime.InferenceSession
-        Its output has a column for each prototype and one for none of them; `predict_groups` adds up what cannot be told
-        apart.
+        Its output has a column for each prototype and one for none of them; `predict_groups` adds up what cannot be
+        told apart.
     card : dict
 
     Raises

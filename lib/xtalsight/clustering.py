@@ -1,4 +1,5 @@
-"""Learning without labels: what a clustering is worth, once the labels are shown to it, and an embedding made from physics."""
+"""Learning without labels: what a clustering is worth, once the labels are shown to it, and an embedding made from
+physics."""
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -55,8 +56,8 @@ def scores(labels, clusters, matching: dict[int, int] | None = None) -> dict[str
         ``accuracy``: fraction in the cluster matched to its label; ``balanced_accuracy``: mean of that over the labels;
         ``ari``, ``ami``: adjusted Rand index and adjusted mutual information (noise counts as one cluster); ``purity``:
         fraction of the structures outside noise that have the most frequent label of their cluster, and
-        ``purity_with_noise`` of all structures, noise being wrong; ``clusters``: their number, without noise; ``noise``:
-        fraction.
+        ``purity_with_noise`` of all structures, noise being wrong; ``clusters``: their number, without noise;
+        ``noise``: fraction.
     """
     labels, clusters = _check(labels, clusters)
     matching = match_clusters(labels, clusters) if matching is None else matching
@@ -87,10 +88,11 @@ def _check(labels, clusters):
 def physical_embedding(views: np.ndarray, structures: np.ndarray, n_components: int = 16) -> Pipeline:
     """Learn an embedding in which views of one structure lie close to each other, compared with other structures.
 
-    Views are fingerprints of one crystal with other vacancies, displacements, strain and element. No class is used: what
-    is learned is which differences between fingerprints mean nothing. The square root of the intensity is projected on its
-    principal components; discriminant analysis with every structure as a class of its own then finds the directions that
-    maximise the scatter between structures over the scatter within, and scales them so that the latter is the unit.
+    Views are fingerprints of one crystal with other vacancies, displacements, strain and element. No class is used:
+    what is learned is which differences between fingerprints mean nothing. The square root of the intensity is
+    projected on its principal components; discriminant analysis with every structure as a class of its own then finds
+    the directions that maximise the scatter between structures over the scatter within, and scales them so that the
+    latter is the unit.
 
     Parameters
     ----------

@@ -154,8 +154,8 @@ def _dense_crystal(rng):
 
 
 def random_crystal(rng: np.random.Generator, closest: float = 0.75) -> Atoms:
-    """Draw a crystal of unit density: one to three sites in a random space group, every atom at least `closest` times the mean spacing from its
-    neighbours."""
+    """Draw a crystal of unit density: one to three sites in a random space group, every atom at least `closest` times
+    the mean spacing from its neighbours."""
     while True:
         group = int(rng.choice(_GROUPS))
         n_sites = rng.integers(1, 4)

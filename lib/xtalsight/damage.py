@@ -136,8 +136,8 @@ def thermal_waves(
 
     References
     ----------
-    P. Debye, Ann. Phys. 348, 49 (1913), doi:10.1002/andp.19133480105. C. Zener, Elasticity and Anelasticity of Metals (University of
-    Chicago Press, 1948).
+    P. Debye, Ann. Phys. 348, 49 (1913), doi:10.1002/andp.19133480105. C. Zener, Elasticity and Anelasticity of Metals
+    (University of Chicago Press, 1948).
     """
     if not (density > 0 and anisotropy > 0):
         raise ValueError(f"{density=} and {anisotropy=} must be positive")
@@ -225,8 +225,8 @@ def mild_draws(recipes: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
     References
     ----------
-    F. A. Lindemann, Phys. Z. 11, 609 (1910): crystals melt where displacements reach a certain share of the neighbour distance. In
-    molecular dynamics of Al and Fe at melting it is 8 % in each coordinate.
+    F. A. Lindemann, Phys. Z. 11, 609 (1910): crystals melt where displacements reach a certain share of the neighbour
+    distance. In molecular dynamics of Al and Fe at melting it is 8 % in each coordinate.
     """
     vacancies, total, share, spared = draws(recipes, 4).T
     hurt = spared > 1 / 8

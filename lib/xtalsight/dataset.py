@@ -67,7 +67,8 @@ def write_fingerprints(
     OSError
         The disk is full, for example, or workers of a cluster write to other files.
     ValueError
-        `build` is in no module, but in a cell of a notebook, for example: whether it has changed could not be told later.
+        `build` is in no module, but in a cell of a notebook, for example: whether it has changed could not be told
+        later.
     """
     image = (geometry.n_pixels, geometry.n_pixels, 3)
     return _write(tables, partial(fingerprint, geometry=geometry), image, n_jobs, build, "fingerprints")
@@ -76,8 +77,8 @@ def write_fingerprints(
 def write_spectra(
     tables: Mapping[Path, pd.DataFrame], n_jobs: int = -1, build=build_crystal
 ) -> tuple[pd.DataFrame, float]:
-    """Build structures from their recipes, compute each one's `xtalsight.spectra.spectrum` and stream these to zarr arrays,
-    (n, 2, n_shells, n_degrees) float32; all else as `write_fingerprints`."""
+    """Build structures from their recipes, compute each one's `xtalsight.spectra.spectrum` and stream these to zarr
+    arrays, (n, 2, n_shells, n_degrees) float32; all else as `write_fingerprints`."""
     return _write(tables, spectrum, (2, len(SHELLS), len(DEGREES)), n_jobs, build, "spectra")
 
 

@@ -6,8 +6,8 @@ calls nor the number of jobs changes an atom.
 
 References
 ----------
-K. W. Jacobsen, P. Stoltze, J. K. Nørskov, Surf. Sci. 366, 394 (1996), doi:10.1016/0039-6028(96)00816-3 (EMT). A. Rahman, Phys. Rev. 136,
-A405 (1964), doi:10.1103/PhysRev.136.A405 (argon).
+K. W. Jacobsen, P. Stoltze, J. K. Nørskov, Surf. Sci. 366, 394 (1996), doi:10.1016/0039-6028(96)00816-3 (EMT). A.
+Rahman, Phys. Rev. 136, A405 (1964), doi:10.1103/PhysRev.136.A405 (argon).
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """The two-dimensional diffraction fingerprint of Ziletti et al. (2018).
 
-An image has axes (row = detector y, column = detector x, channel); no axis is flipped. The centre of the beam lies between
-the four central pixels. Channels R, G, B come from turning the crystal by -45 and +45 degrees about x, y, z.
+An image has axes (row = detector y, column = detector x, channel); no axis is flipped. The centre of the beam lies
+between the four central pixels. Channels R, G, B come from turning the crystal by -45 and +45 degrees about x, y, z.
 """
 
 from dataclasses import dataclass
@@ -41,12 +41,12 @@ class DiffractionGeometry:
     n_pixels : int
         Pixels along an edge of the detector.
     reference_quirks : bool
-        True gives the image of the reference code: the form factor of the element two places further in the periodic table
-        (Fe scatters as Ni) and a solid angle with half the distance from the centre. False gives the physics of the
-        paper's Eq. 1.
+        True gives the image of the reference code: the form factor of the element two places further in the periodic
+        table (Fe scatters as Ni) and a solid angle with half the distance from the centre. False gives the physics of
+        the paper's Eq. 1.
     scale : {"nearest_neighbour", "powder"}
-        What `length_scale` measures. The first is the reference's; displacements shrink it and vacancies stretch it. The second
-        follows the first peak of the powder pattern, which neither moves as long as it can be seen.
+        What `length_scale` measures. The first is the reference's; displacements shrink it and vacancies stretch it.
+        The second follows the first peak of the powder pattern, which neither moves as long as it can be seen.
     """
 
     wavelength: float = 0.05
@@ -202,14 +202,15 @@ def length_scale(atoms: Atoms, scale: str = "nearest_neighbour") -> float:
     ----------
     atoms : Atoms
     scale : {"nearest_neighbour", "powder"}
-        "nearest_neighbour", the reference's: the mean distance from an atom to its nearest neighbour. Periodic images count
-        along the axes where ``atoms.pbc`` is True. Neighbours are looked for within 8.2 angstrom and, if no atom has one
-        there, within 10.2, 14.2, ... 24.2; atoms without a neighbour are left out.
+        "nearest_neighbour", the reference's: the mean distance from an atom to its nearest neighbour. Periodic images
+        count along the axes where ``atoms.pbc`` is True. Neighbours are looked for within 8.2 angstrom and, if no atom
+        has one there, within 10.2, 14.2, ... 24.2; atoms without a neighbour are left out.
 
-        "powder": sqrt(3/2) / s, where s is the position of the strongest of the first peaks of the powder pattern of the cluster
-        (Debye's formula). For fcc and bcc this is the nearest-neighbour distance. Independent displacements lower the peaks
-        (Debye-Waller), vacancies add a smooth background (Laue); neither moves them. For some 256 atoms it fails
-        where displacements reach a fifth to a quarter of the neighbour distance, and, more rarely, at 80 % vacancies and more.
+        "powder": sqrt(3/2) / s, where s is the position of the strongest of the first peaks of the powder pattern of
+        the cluster (Debye's formula). For fcc and bcc this is the nearest-neighbour distance. Independent displacements
+        lower the peaks (Debye-Waller), vacancies add a smooth background (Laue); neither moves them. For some 256 atoms
+        it fails where displacements reach a fifth to a quarter of the neighbour distance, and, more rarely, at 80 %
+        vacancies and more.
 
     Raises
     ------
@@ -235,9 +236,9 @@ def length_scale(atoms: Atoms, scale: str = "nearest_neighbour") -> float:
     )
 
 
-# Debye's formula on a grid of s for a histogram of distances, both in units of a first guess of the scale. Distances beyond
-# the window are faded out; a wide average of the histogram is taken off, which is the scattering of the cluster's shape. The
-# damping favours the first of several peaks of like height.
+# Debye's formula on a grid of s for a histogram of distances, both in units of a first guess of the scale. Distances
+# beyond the window are faded out; a wide average of the histogram is taken off, which is the scattering of the
+# cluster's shape. The damping favours the first of several peaks of like height.
 _POWDER_BIN, _POWDER_WINDOW = 0.02, 10.0
 _POWDER_S = np.geomspace(0.5, 2.0, 300)
 
@@ -296,8 +297,8 @@ _FEW_ATOMS = 2000  # up to these it is faster to try all pairs
 def _nearest_neighbour_distances(atoms, radius):
     """Distance from each atom to its nearest neighbour; infinite where none is within the radius."""
     if len(atoms) <= _FEW_ATOMS:
-        # Babai's nearest plane: with Q R = (a1, a2, a3), a vector shorter than half of the least |R_ii| plus any lattice vector
-        # loses just that lattice vector. Rows of axes that are not periodic stay zero.
+        # Babai's nearest plane: with Q R = (a1, a2, a3), a vector shorter than half of the least |R_ii| plus any
+        # lattice vector loses just that lattice vector. Rows of axes that are not periodic stay zero.
         vectors, normals, periodic = np.zeros((3, 3)), np.zeros((3, 3)), atoms.cell.array[atoms.pbc]
         q, r = np.linalg.qr(periodic.T)
         vectors[: len(periodic)], normals[: len(periodic)] = periodic, q.T / r.diagonal()[:, None]
@@ -315,7 +316,8 @@ def _nearest_neighbour_distances(atoms, radius):
 def _squared_to_nearest(positions, vectors, normals):
     """Squared distance (n_atoms,) from each atom to its nearest neighbour, by all pairs; infinite for a single atom.
 
-    Positions are (3, n_atoms). From each difference d, vectors[k] is taken off round(d . normals[k]) times, for k = 2, 1, 0.
+    Positions are (3, n_atoms). From each difference d, vectors[k] is taken off round(d . normals[k]) times, for k = 2,
+    1, 0.
     """
     nearest = np.full(positions.shape[1], np.inf)
     for i in range(len(nearest)):
@@ -376,7 +378,8 @@ def diffraction_patterns(atoms: Atoms, geometry: DiffractionGeometry = Diffracti
     """Compute the six diffraction patterns I = |F|^2 Omega of the cluster of the listed atoms.
 
     Positions are divided by `length_scale`; F(s) = sum_j f_j(|s|) exp(-2 pi i s.r_j) with the scattering vectors of
-    `DiffractionGeometry`, turned as in `ORIENTATIONS`; Omega is the solid angle of the pixel. Periodic images do not scatter.
+    `DiffractionGeometry`, turned as in `ORIENTATIONS`; Omega is the solid angle of the pixel. Periodic images do not
+    scatter.
 
     Parameters
     ----------
@@ -443,8 +446,8 @@ def fingerprint(atoms: Atoms, geometry: DiffractionGeometry = DiffractionGeometr
     Parameters
     ----------
     atoms : Atoms
-        Taken as it is: bring crystals to their standard cell with `xtalsight.crystals.conventional_cell` first, and repeat
-        them; the image depends on the orientation.
+        Taken as it is: bring crystals to their standard cell with `xtalsight.crystals.conventional_cell` first, and
+        repeat them; the image depends on the orientation.
     geometry : DiffractionGeometry
         The default gives the reference's image.
 
@@ -476,9 +479,9 @@ def reflections(
 ) -> pd.DataFrame:
     """Predict where the Bragg reflections of a crystal lie in its fingerprint.
 
-    A reciprocal lattice vector g = h b1 + k b2 + l b3 with structure factor F_hkl = sum_j f_j(|g|) exp(-2 pi i (h x_j + k y_j +
-    l z_j)) shows where g, turned by M^T, comes to lie on the detector. In a cluster of finite height it shows, too, when it
-    misses the Ewald sphere along the beam by less than 1 / extent.
+    A reciprocal lattice vector g = h b1 + k b2 + l b3 with structure factor F_hkl = sum_j f_j(|g|) exp(-2 pi i (h x_j +
+    k y_j + l z_j)) shows where g, turned by M^T, comes to lie on the detector. In a cluster of finite height it shows,
+    too, when it misses the Ewald sphere along the beam by less than 1 / extent.
 
     Parameters
     ----------
@@ -494,15 +497,15 @@ def reflections(
     -------
     DataFrame
         One row for each allowed reflection on the ring and each pattern: ``h, k, l``, ``pattern`` (index into
-        `ORIENTATIONS`), ``channel``, ``x, y`` (pixels from the beam), ``length`` (|g|, 1/angstrom of the scaled crystal),
-        ``miss`` (distance from the Ewald sphere, likewise), ``intensity`` (electrons squared: |F_hkl|^2 sinc^2(miss extent)),
-        brightest first.
+        `ORIENTATIONS`), ``channel``, ``x, y`` (pixels from the beam), ``length`` (|g|, 1/angstrom of the scaled
+        crystal), ``miss`` (distance from the Ewald sphere, likewise), ``intensity`` (electrons squared: |F_hkl|^2
+        sinc^2(miss extent)), brightest first.
 
     Raises
     ------
     ValueError
-        The extent or the scale is not positive and finite, the scale is that of a powder pattern and not given, the cell is
-        not periodic in three directions, or as `diffraction_patterns`.
+        The extent or the scale is not positive and finite, the scale is that of a powder pattern and not given, the
+        cell is not periodic in three directions, or as `diffraction_patterns`.
     """
     if not 0 < extent < np.inf:
         raise ValueError(f"{extent=} must be positive and finite")

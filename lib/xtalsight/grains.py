@@ -1,8 +1,9 @@
 """Maps of large samples, atom by atom: which grain each atom belongs to, and what each grain is.
 
-Balls of atoms are looked at around the middles of boxes some four neighbour distances high. Each has its waves (`xtalsight.waves`); balls next to each
-other whose waves are alike belong to one grain. An atom belongs to the grain near it whose waves carry it and its neighbours best, or
-to none. What a grain is, balls of its atoms say by the road of `xtalsight.classify`.
+Balls of atoms are looked at around the middles of boxes some four neighbour distances high. Each has its waves
+(`xtalsight.waves`); balls next to each other whose waves are alike belong to one grain. An atom belongs to the grain
+near it whose waves carry it and its neighbours best, or to none. What a grain is, balls of its atoms say by the road of
+`xtalsight.classify`.
 """
 
 from typing import NamedTuple
@@ -51,13 +52,13 @@ BALL = 250
 """Number of atoms of the balls in which waves are looked for, in the median."""
 
 BALL_OF_ANSWER = 192
-"""Number of a grain's own atoms in each of the balls that say what it is. With half of the atoms missing they had 384 places, as many as the
-networks were trained on; larger balls are refused more often then."""
+"""Number of a grain's own atoms in each of the balls that say what it is. With half of the atoms missing they had 384
+places, as many as the networks were trained on; larger balls are refused more often then."""
 
 CARRIED = 0.33
-"""Least score of an atom that belongs to a grain: of a quarter its own and three quarters that of its neighbours, cosines of
-`xtalsight.waves`. Of atoms of hot crystals, displaced by 8 % of the neighbour distance, fewer than one in a thousand has less; atoms of
-a melt beside a crystal have more in fewer than one in a hundred."""
+"""Least score of an atom that belongs to a grain: of a quarter its own and three quarters that of its neighbours,
+cosines of `xtalsight.waves`. Of atoms of hot crystals, displaced by 8 % of the neighbour distance, fewer than one in a
+thousand has less; atoms of a melt beside a crystal have more in fewer than one in a hundred."""
 
 LARGEST_TURN = 3.0
 """Degrees by which the mean orientations of two parts of one grain may differ."""
@@ -85,26 +86,31 @@ class Map(NamedTuple):
     """What `map_structure` returns."""
 
     grain: np.ndarray
-    """Number of the grain of each atom, (n_atoms,) int32: 0 is the largest, -1 none: boundary, amorphous, liquid, foreign."""
+    """Number of the grain of each atom, (n_atoms,) int32: 0 is the largest, -1 none: boundary, amorphous, liquid,
+    foreign."""
     carried: np.ndarray
     """How well the waves of a grain carry the atom and its neighbours, (n_atoms,) float32: see `CARRIED`."""
     grains: pd.DataFrame
-    """A row for each grain: ``class`` (of the seven, of its places; "none" of a compound that is none of them), ``prototype`` ("none" where it is refused), ``title``,
-    ``confidence``, ``accepted`` (whether class or prototype is), ``reason`` (if not); ``atoms``, ``x, y, z`` (centre), ``volume_share``; ``lattice`` (Pearson's letters; of the places, whatever
-    the elements), ``a, b, c`` (angstrom), ``alpha, beta, gamma`` (degrees) and ``a_error`` and so on (standard errors), ``strain`` (largest minus smallest principal one, relative to a cell that has the symmetry of the
-    lattice) and ``strain_error``; orientation, from the sample's axes to the crystal's: ``qw, qx, qy, qz``, Bunge's ``phi1, Phi, phi2`` (degrees), and
-    ``ipf_z``, its colour in the inverse pole figure of z."""
+    """A row for each grain: ``class`` (of the seven, of its places; "none" of a compound that is none of them),
+    ``prototype`` ("none" where it is refused), ``title``, ``confidence``, ``accepted`` (whether class or prototype is),
+    ``reason`` (if not); ``atoms``, ``x, y, z`` (centre), ``volume_share``; ``lattice`` (Pearson's letters; of the
+    places, whatever the elements), ``a, b, c`` (angstrom), ``alpha, beta, gamma`` (degrees) and ``a_error`` and so on
+    (standard errors), ``strain`` (largest minus smallest principal one, relative to a cell that has the symmetry of the
+    lattice) and ``strain_error``; orientation, from the sample's axes to the crystal's: ``qw, qx, qy, qz``, Bunge's
+    ``phi1, Phi, phi2`` (degrees), and ``ipf_z``, its colour in the inverse pole figure of z."""
     neighbours: pd.DataFrame
-    """A row for two grains that touch: ``grain, other, contacts`` (pairs of atoms), ``disorientation`` (degrees), ``axis``, ``name`` ("Σ3", or "")."""
+    """A row for two grains that touch: ``grain, other, contacts`` (pairs of atoms), ``disorientation`` (degrees),
+    ``axis``, ``name`` ("Σ3", or "")."""
     radius: float
     """Of the balls, angstrom."""
 
 
 def length_scales(positions: np.ndarray, n_own: int | None = None, n_atoms: int = BALL) -> tuple[float, float]:
-    """Return the radius of the sphere around an atom that holds `n_atoms` atoms, and the distance of neighbours, medians, angstrom.
+    """Return the radius of the sphere around an atom that holds `n_atoms` atoms, and the distance of neighbours,
+    medians, angstrom.
 
-    Of the first `n_own` atoms, of all without it; the others are images. Where there are fewer atoms around, or none beyond a gap, the radius is that of a sphere with
-    the density of the nearest ones, about.
+    Of the first `n_own` atoms, of all without it; the others are images. Where there are fewer atoms around, or none
+    beyond a gap, the radius is that of a sphere with the density of the nearest ones, about.
     """
     tree = cKDTree(positions, leafsize=32, balanced_tree=False, compact_nodes=False)
     x, y, z = np.transpose(positions[:n_own])
@@ -124,11 +130,11 @@ def map_structure(
     Parameters
     ----------
     atoms : Atoms
-        Up to ten million atoms or more. Along periodic axes balls and waves go through the walls; the cell may have any shape and hand,
-        and atoms may lie outside it.
+        Up to ten million atoms or more. Along periodic axes balls and waves go through the walls; the cell may have any
+        shape and hand, and atoms may lie outside it.
     radius : float, optional
-        Of the balls in which waves are looked for, angstrom. Without it, they hold `BALL` atoms. Smaller balls find smaller
-        grains, larger ones tell smaller rotations apart.
+        Of the balls in which waves are looked for, angstrom. Without it, they hold `BALL` atoms. Smaller balls find
+        smaller grains, larger ones tell smaller rotations apart.
     network : path, optional
         Folder of a network that ``xtalsight learn`` made; without it that of the free prototypes of AFLOW's library.
     n_jobs : int
@@ -139,8 +145,8 @@ def map_structure(
     Raises
     ------
     ValueError
-        Fewer than two atoms, positions that are not numbers, atoms in one place or too far apart, a radius that is not positive,
-        or no such network.
+        Fewer than two atoms, positions that are not numbers, atoms in one place or too far apart, a radius that is not
+        positive, or no such network.
     """
     prototype_files(network)
     boxes, radius, nearest = _boxes_of(atoms, radius)
@@ -162,7 +168,8 @@ def map_structure(
 
 
 def annotate(atoms: Atoms, found: Map | None) -> Atoms:
-    """Return a copy of the atoms with what the map says of each in ``arrays``: ``class, prototype, grain, confidence, accepted``.
+    """Return a copy of the atoms with what the map says of each in ``arrays``: ``class, prototype, grain, confidence,
+    accepted``.
 
     Class and prototype are "none" where there is no grain; without a map, nowhere is one.
     """
@@ -180,8 +187,8 @@ def annotate(atoms: Atoms, found: Map | None) -> Atoms:
 
 
 def shares_of_atoms(found: Map) -> dict[str, float]:
-    """Return the share of the atoms of a map in accepted grains of each of `CLASSES` and of ``other`` prototypes, in ``refused`` grains, and
-    ``without_grain``."""
+    """Return the share of the atoms of a map in accepted grains of each of `CLASSES` and of ``other`` prototypes, in
+    ``refused`` grains, and ``without_grain``."""
     n = len(found.grain)
     accepted = found.grains.accepted.astype(bool)
     atoms = found.grains.atoms[accepted].groupby(found.grains["class"][accepted]).sum()
@@ -213,7 +220,8 @@ def _boxes_of(atoms, radius):
 
 
 def _in_parallel(function, tasks, how, total, unit):
-    """Results of the tasks, arguments and number of what they settle, in order; few are made ahead, so that memory stays flat."""
+    """Results of the tasks, arguments and number of what they settle, in order; few are made ahead, so that memory
+    stays flat."""
     n_jobs, progress = how
     sizes = []
 
@@ -273,7 +281,8 @@ def _purity(balls):
 
 
 def _join(pairs, around, balls, purity, radius):
-    """Part of a grain, -1 for none, and orientation in it, of each ball; and the balls without foreign waves, as they are at boundaries."""
+    """Part of a grain, -1 for none, and orientation in it, of each ball; and the balls without foreign waves, as they
+    are at boundaries."""
     pairs = pairs[(purity[pairs] >= _PURITY).all(axis=1)]
     vectors, powers = balls.vectors.astype(float), (balls.amplitudes.astype(float) ** 2).sum(axis=-1)
     tolerance = _ALIKE / radius
@@ -306,7 +315,8 @@ def _join(pairs, around, balls, purity, radius):
 
 
 def _pairs(boxes):
-    """Numbers of boxes that touch, at a corner too, (n, 2), and of each box those around it, -1 for none, (n_boxes, 26)."""
+    """Numbers of boxes that touch, at a corner too, (n, 2), and of each box those around it, -1 for none, (n_boxes,
+    26)."""
     every = all_boxes((0, 0, 0), boxes.shape).reshape(-1, 3)
     around = []
     for step in all_boxes((-1, -1, -1), (2, 2, 2)).reshape(-1, 3):
@@ -425,7 +435,8 @@ def _middles(boxes, own, inside, size):
 def _prepared(boxes, balls, grain, which, own, inside, size, numbers, nearest, reach):
     """Balls of a grain's own atoms, for `look_at`.
 
-    Atoms at both faces of a thin grain, a lamella, belong to it as much as to its neighbours: it takes along those that its waves carry.
+    Atoms at both faces of a thin grain, a lamella, belong to it as much as to its neighbours: it takes along those that
+    its waves carry.
     """
     prepared, scale = [], SPACING / nearest
     is_thin = inside[own].max() < _THICK

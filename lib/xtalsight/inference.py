@@ -65,10 +65,11 @@ def predict(network, images: np.ndarray, mirrored: bool = False) -> np.ndarray:
 
 
 def mirror_images(images: np.ndarray) -> np.ndarray:
-    """Return fingerprints (n, 64, 64, 3) as they are, with x reversed, with y reversed, and with both: (4, n, 64, 64, 3).
+    """Return fingerprints (n, 64, 64, 3) as they are, with x reversed, with y reversed, and with both: (4, n, 64, 64,
+    3).
 
-    The mirror image of a crystal is one of the same class, with other grains in the background: three more structures for
-    the price of one. All but rhombohedral ones stay in the standard orientation.
+    The mirror image of a crystal is one of the same class, with another speckle: three more structures
+    for the price of one. All but rhombohedral ones stay in the standard orientation.
     """
     return np.stack([mirror_image(images, number) for number in range(4)])
 

@@ -23,7 +23,8 @@ _CANDIDATES = 24  # vectors of which three are tried as a basis
 _INTEGER = 0.15  # a wave's indices may be this far from integers
 _LEAST_SHARE = 0.9  # of the amplitudes that a basis indexes
 _ALMOST = 0.06  # of the amplitudes, may be left out by a coarser basis: some waves that are noise
-# Tolerances of spglib, in units of the cube root of the primitive cell's volume; the other is for what is none of the seven.
+# Tolerances of spglib, in units of the cube root of the primitive cell's volume; the other is for what is none of the
+# seven.
 _TOLERANCES = (0.002, 0.004, 0.007, 0.01, 0.015, 0.02, 0.03, 0.05, 0.08)
 _OTHERS = 0.03
 # Last space group of each system, and its letter after Pearson.
@@ -36,9 +37,9 @@ _BRANDON = 15.0  # degrees
 def reciprocal_basis(vectors: np.ndarray, powers: np.ndarray) -> np.ndarray | None:
     """Return three vectors, rows of (3, 3), of which the waves are sums with integers; None if there are none.
 
-    Of the bases made of waves, or of sums and differences of two, the coarsest that indexes almost as much of the amplitude as any,
-    and nine tenths at least; of three, where these do not suffice. Of diamond, the waves of odd indices have a tenth: without them the lattice
-    is another one. Of compounds, it is the lattice of the strong waves.
+    Of the bases made of waves, or of sums and differences of two, the coarsest that indexes almost as much of the
+    amplitude as any, and nine tenths at least; of three, where these do not suffice. Of diamond, the waves of odd
+    indices have a tenth: without them the lattice is another one. Of compounds, it is the lattice of the strong waves.
 
     Parameters
     ----------
@@ -81,7 +82,8 @@ def _shortest(vectors, apart):
 
 
 def fit_basis(basis: np.ndarray, vectors: np.ndarray, powers: np.ndarray) -> np.ndarray | None:
-    """Fit reciprocal vectors (3, 3) to waves by least squares, from a basis nearby; None if too few waves have indices."""
+    """Fit reciprocal vectors (3, 3) to waves by least squares, from a basis nearby; None if too few waves have
+    indices."""
     indices = vectors @ np.linalg.inv(basis)
     fits = (np.abs(indices - np.rint(indices)) < _INTEGER).all(axis=1)
     whole = np.rint(indices[fits])
@@ -92,7 +94,8 @@ def fit_basis(basis: np.ndarray, vectors: np.ndarray, powers: np.ndarray) -> np.
 
 
 def to_conventional(basis: np.ndarray, name: str | None = None) -> tuple[np.ndarray, str]:
-    """Return the matrix that takes the primitive cell of a reciprocal basis, rows, to the conventional one, and the lattice.
+    """Return the matrix that takes the primitive cell of a reciprocal basis, rows, to the conventional one, and the
+    lattice.
 
     Parameters
     ----------
@@ -124,7 +127,8 @@ def to_conventional(basis: np.ndarray, name: str | None = None) -> tuple[np.ndar
 
 
 def ideal_cell(cell: np.ndarray, bravais: str) -> np.ndarray:
-    """Return the cell, rows of vectors, that has the symmetry of a Bravais lattice and is nearest in its lengths: a along x."""
+    """Return the cell, rows of vectors, that has the symmetry of a Bravais lattice and is nearest in its lengths: a
+    along x."""
     a, b, c, alpha, beta, gamma = Cell(cell).cellpar()
     system = bravais[0]
     if system == "c":
@@ -143,8 +147,8 @@ def ideal_cell(cell: np.ndarray, bravais: str) -> np.ndarray:
 def orient(cell: np.ndarray, bravais: str) -> tuple[np.ndarray, float]:
     """Return the rotation that takes vectors of the sample to the axes of the crystal, (3, 3), and the strain.
 
-    With the conventional cell A and the `ideal_cell` C, rows, A = C U P: U is the rotation, P the stretch, and the strain the
-    largest minus the smallest principal value of P.
+    With the conventional cell A and the `ideal_cell` C, rows, A = C U P: U is the rotation, P the stretch, and the
+    strain the largest minus the smallest principal value of P.
     """
     rotation, stretch = polar(np.linalg.solve(ideal_cell(cell, bravais), cell))
     return rotation, float(np.ptp(np.linalg.eigvalsh(stretch)))
@@ -194,7 +198,8 @@ def colours(rotations: np.ndarray, bravais: list[str], direction=(0, 0, 1)) -> n
 
 
 def disorientation(one: np.ndarray, other: np.ndarray, bravais: str, its_bravais: str) -> tuple[float, np.ndarray]:
-    """Return the smallest rotation that takes one crystal to another, whatever their symmetry: degrees, and its axis (3,).
+    """Return the smallest rotation that takes one crystal to another, whatever their symmetry: degrees, and its axis
+    (3,).
 
     Parameters
     ----------
@@ -230,8 +235,8 @@ def _rotations(bravais):
 def coincidence(one: np.ndarray, other: np.ndarray) -> str:
     """Return the name of the coincidence lattice of two cubic crystals, "Σ3" for example, or "" where there is none.
 
-    Quaternions of integers whose squares sum up to Sigma times a power of two are its rotations; within 15 degrees over the root of
-    Sigma of one of them the boundary has its name. Sigma is at most 29.
+    Quaternions of integers whose squares sum up to Sigma times a power of two are its rotations; within 15 degrees over
+    the root of Sigma of one of them the boundary has its name. Sigma is at most 29.
 
     Parameters
     ----------
@@ -240,8 +245,8 @@ def coincidence(one: np.ndarray, other: np.ndarray) -> str:
 
     References
     ----------
-    H. Grimmer, Acta Cryst. A 30, 685 (1974), doi:10.1107/S056773947400163X. D. G. Brandon, Acta Metall. 14, 1479 (1966),
-    doi:10.1016/0001-6160(66)90168-4.
+    H. Grimmer, Acta Cryst. A 30, 685 (1974), doi:10.1107/S056773947400163X. D. G. Brandon, Acta Metall. 14, 1479
+    (1966), doi:10.1016/0001-6160(66)90168-4.
     """
     sigmas, rotations = _coincidences()
     cosines = np.abs(_alike(one, other, "cP", "cP") @ rotations.T).max(axis=0)

@@ -104,7 +104,8 @@ def describe_groups(prototypes: Mapping[str, Prototype], groups: np.ndarray) -> 
     """Name the groups.
 
     Of each ``name``, ``title`` (what people call it), ``members``, ``shares`` (the `shares_of_kinds` of every crystal),
-    ``spacegroups`` (at tight tolerances: a file may hold some noise), ``atoms`` of the smallest primitive cell, and the ``class`` of the seven whose prototype it is, or None.
+    ``spacegroups`` (at tight tolerances: a file may hold some noise), ``atoms`` of the smallest primitive cell, and the
+    ``class`` of the seven whose prototype it is, or None.
     """
     described = []
     for group in range(groups.max() + 1):

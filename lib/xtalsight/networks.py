@@ -1,4 +1,5 @@
-"""The networks: Table 1 of the paper, the report's variant of it, a compact one, and one for spectra of any orientation."""
+"""The networks: Table 1 of the paper, the report's variant of it, a compact one, and one for spectra of any
+orientation."""
 
 import os
 import re
@@ -46,14 +47,14 @@ def make_reproducible(seed: int, threads: int = 2):
 def table_1_network(variant: str = "paper", seed: int = 0, precision: str = "float32") -> keras.Model:
     """Build the convolutional network of Table 1.
 
-    Six 7x7 'same' convolutions of 32, 32, 16, 16, 8, 8 filters, 2x2 max pooling after the second and the fourth, a dense
-    layer of 128, batch normalisation, softmax over the seven classes.
+    Six 7x7 'same' convolutions of 32, 32, 16, 16, 8, 8 filters, 2x2 max pooling after the second and the fourth, a
+    dense layer of 128, batch normalisation, softmax over the seven classes.
 
     Parameters
     ----------
     variant : {"paper", "report"}
-        "paper": ReLU everywhere, orthogonal convolution kernels, 25 % dropout before the dense layer (Ziletti et al. 2018).
-        "report": no activation but the softmax, dropout after the dense layer, Keras' default kernels (CH5650).
+        "paper": ReLU everywhere, orthogonal convolution kernels, 25 % dropout before the dense layer (Ziletti et al.
+        2018). "report": no activation but the softmax, dropout after the dense layer, Keras' default kernels (CH5650).
     seed : int
         Seed of the initial weights and of the dropout.
     precision : {"float32", "mixed_bfloat16"}
@@ -139,7 +140,8 @@ def spectrum_network(
     """Build a network for spectra: dense layers, two without other `units`, each with batch normalisation and 20 %
     dropout.
 
-    It looks at log(1 + P), so that faint degrees count (ONNX has no operator log1p). Convolutions would not do: a degree or shell has its own meaning.
+    It looks at log(1 + P), so that faint degrees count (ONNX has no operator log1p). Convolutions would not do: a
+    degree or shell has its own meaning.
 
     Parameters
     ----------
@@ -200,8 +202,8 @@ def layer_table(model: keras.Model) -> pd.DataFrame:
 def training_operations(model: keras.Model) -> float:
     """Count the floating-point operations of training on one image.
 
-    Two for each multiply-add of the convolutions and dense layers; each of these is done forward, for the gradient of its
-    kernel and, but in the first layer, for the gradient of its input. Everything else is left out.
+    Two for each multiply-add of the convolutions and dense layers; each of these is done forward, for the gradient of
+    its kernel and, but in the first layer, for the gradient of its input. Everything else is left out.
     """
     total = 0
     first = True
@@ -230,9 +232,9 @@ def train(
 
     The learning rate falls to zero along half a cosine over all epochs.
 
-    After each epoch the model and its history are saved in `folder`. Called again with the same arguments, it goes on after
-    the last epoch saved and ends with the same weights, because the order of the images in an epoch depends on `seed` and
-    the epoch alone.
+    After each epoch the model and its history are saved in `folder`. Called again with the same arguments, it goes on
+    after the last epoch saved and ends with the same weights, because the order of the images in an epoch depends on
+    `seed` and the epoch alone.
 
     Parameters
     ----------
@@ -246,8 +248,8 @@ def train(
     seed : int
         Seed of the order of the images.
     folder : path
-        Where the trainings are kept, each under a name made from the arguments, the number of threads and the versions of
-        the libraries.
+        Where the trainings are kept, each under a name made from the arguments, the number of threads and the versions
+        of the libraries.
     mirrored : bool
         Show the four `mirror_images` of every image by turns, one in each epoch.
     validation : mapping of name to (images, labels), optional
@@ -279,8 +281,8 @@ def train(
     saved, log = (Path(folder) / f"{model.name}-{identity[:12]}{ending}" for ending in (".keras", ".csv"))
     steps = -(-len(images) // batch_size)
     history, done = [], 0
-    # Keras' BackupAndRestore keeps no history, and neither the order of the images nor the streams of dropout: what it ends with
-    # is another network.
+    # Keras' BackupAndRestore keeps no history, and neither the order of the images nor the streams of dropout: what it
+    # ends with is another network.
     if saved.exists():
         model = keras.models.load_model(saved)
         done = int(model.optimizer.iterations) // steps
@@ -365,7 +367,8 @@ def save(model: keras.Model, path):
 
 
 def export(model: keras.Model, path):
-    """Write a network as an ONNX file, which `xtalsight.inference.load` reads without Keras; the same network gives the same bytes.
+    """Write a network as an ONNX file, which `xtalsight.inference.load` reads without Keras; the same network gives the
+    same bytes.
 
     Parameters
     ----------
@@ -389,7 +392,8 @@ def export(model: keras.Model, path):
 
 
 def _number_names(graph):
-    """Number the inner names of a graph: they tell how many networks the process had, and the same network should be the same file."""
+    """Number the inner names of a graph: they tell how many networks the process had, and the same network should be
+    the same file."""
     names = {"": ""} | {value.name: value.name for value in (*graph.input, *graph.output)}
 
     def numbered(name):

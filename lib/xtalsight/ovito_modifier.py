@@ -1,7 +1,7 @@
 """A modifier for OVITO: the map of a sample in its pipeline.
 
-``pipeline.modifiers.append(XtalsightModifier(color_by="grain"))``; OVITO Pro lists it among its modifiers by itself. To import this module, OVITO must be
-there (``pip install ovito``); no other module imports it.
+``pipeline.modifiers.append(XtalsightModifier(color_by="grain"))``; OVITO Pro lists it among its modifiers by itself. To
+import this module, OVITO must be there (``pip install ovito``); no other module imports it.
 """
 
 import joblib
@@ -23,11 +23,13 @@ NONE = 0
 
 
 class XtalsightModifier(ModifierInterface):
-    """Find the grains of a sample and what each is, as `xtalsight.grains.map_structure`, and colour the particles by it.
+    """Find the grains of a sample and what each is, as `xtalsight.grains.map_structure`, and colour the particles by
+    it.
 
-    Particles get "Grain" (-1: none), "Class" and "Prototype" (with names), "Confidence", "Accepted" (0 or 1) and "Color". There are tables, "grains" and
-    "grain-neighbours", and attributes: "Xtalsight.grains" (their number), "Xtalsight.radius" (angstrom), and "Xtalsight.fraction.fcc" and so on, fractions of
-    all particles: in accepted grains of each class, of "other" prototypes, and in "none" of these.
+    Particles get "Grain" (-1: none), "Class" and "Prototype" (with names), "Confidence", "Accepted" (0 or 1) and
+    "Color". There are tables, "grains" and "grain-neighbours", and attributes: "Xtalsight.grains" (their number),
+    "Xtalsight.radius" (angstrom), and "Xtalsight.fraction.fcc" and so on, fractions of all particles: in accepted
+    grains of each class, of "other" prototypes, and in "none" of these.
     """
 
     radius = Range(low=0.0, value=0.0, label="Radius of balls (0: automatic)")
@@ -70,7 +72,8 @@ class XtalsightModifier(ModifierInterface):
             data.attributes[f"Xtalsight.fraction.{name}"] = share
 
     def _map(self, atoms):
-        """The map of the atoms and the annotated atoms; the last ones are kept, so that another colour is there at once."""
+        """The map of the atoms and the annotated atoms; the last ones are kept, so that another colour is there at
+        once."""
         asked = self.radius, self.network
         last = self.__dict__.get("_last")  # no trait: OVITO watches those
         if last is None or last[0] != asked or last[1] != atoms:
@@ -88,7 +91,8 @@ class XtalsightModifier(ModifierInterface):
 def atoms_of(data: DataCollection) -> Atoms:
     """Return the particles as Atoms, with their cell and its periodic walls.
 
-    Elements are those that the names of the types say. If one of the names is no element's, each type is a kind of its own, whatever its name.
+    Elements are those that the names of the types say. If one of the names is no element's, each type is a kind of its
+    own, whatever its name.
     """
     particles, cell = data.particles, data.cell
     numbers = np.ones(particles.count, int)

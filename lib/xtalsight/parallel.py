@@ -24,8 +24,8 @@ def in_order(function: Callable, tasks: Iterable[tuple], n_jobs: int = -1) -> It
     function : callable
     tasks : iterable of tuple
     n_jobs : int
-        Number of processes; -1 takes every core. Inside ``joblib.parallel_config("dask")`` all workers of the cluster compute, those
-        that join it later, too, whatever `n_jobs`; the tasks of a worker that dies go to others.
+        Number of processes; -1 takes every core. Inside ``joblib.parallel_config("dask")`` all workers of the cluster
+        compute, those that join it later, too, whatever `n_jobs`; the tasks of a worker that dies go to others.
 
     Raises
     ------
@@ -39,8 +39,9 @@ def in_order(function: Callable, tasks: Iterable[tuple], n_jobs: int = -1) -> It
 def _here(function, tasks, n_jobs):
     """`in_order` by joblib.
 
-    Two handfuls of tasks are under way, each a call of its own: of one call joblib takes the later tasks in another thread, in which what
-    makes them, the reader of a file for example, and what the caller does meanwhile would disturb each other.
+    Two handfuls of tasks are under way, each a call of its own: of one call joblib takes the later tasks in another
+    thread, in which what makes them, the reader of a file for example, and what the caller does meanwhile would disturb
+    each other.
     """
     tasks, under_way = iter(tasks), deque()
     try:
@@ -64,8 +65,8 @@ def _here(function, tasks, n_jobs):
 def _on_cluster(client, function, tasks):
     """`in_order` by the client of dask.
 
-    Not by joblib's way to it, which leaves each array with one worker and fails when that dies, waits for ever for a task that is given
-    up, computes here when there is one worker, and does not look whether more have come.
+    Not by joblib's way to it, which leaves each array with one worker and fails when that dies, waits for ever for a
+    task that is given up, computes here when there is one worker, and does not look whether more have come.
     """
     import cloudpickle  # dask brings it
 
@@ -84,7 +85,8 @@ def _on_cluster(client, function, tasks):
 
 
 def _caller():
-    """What a worker does: a function inside a function, and so sent as it is, not by name. A worker that lacks the name would die of it."""
+    """What a worker does: a function inside a function, and so sent as it is, not by name. A worker that lacks the name
+    would die of it."""
 
     def call(content):
         import pickle

@@ -1,4 +1,5 @@
-"""Figures of the study. Every function draws on the given axes, or on new ones, and returns them: ``f(data, ax=None) -> ax``.
+"""Figures of the study. Every function draws on the given axes, or on new ones, and returns them: ``f(data, ax=None) ->
+ax``.
 
 This is the only module that imports matplotlib. Fonts and sizes come from ``notebooks/matplotlibrc``.
 """
@@ -68,7 +69,8 @@ def draw_crystal(
     Axes
     """
     ax = _axes(ax, (3, 3))
-    # x to the right, y into the page, z upwards, slightly turned: less for a supercell, where one looks along the columns.
+    # x to the right, y into the page, z upwards, slightly turned: less for a supercell, where one looks along the
+    # columns.
     rotation = "-90x,-20y,12x" if boundary else "-90x,-7y,5x"
     radii = 0.22 * length_scale(atoms)  # atoms would touch at 0.5
     if boundary:
@@ -104,8 +106,8 @@ def draw_fingerprint(
 ) -> Axes:
     """Draw a diffraction fingerprint, brightened by a power law.
 
-    Nearly all pixels are below 1/255, black on a linear scale: what is drawn is image ** gamma. The same power for the three
-    channels keeps the hue, which tells the axis about which the crystal was turned: red x, green y, blue z.
+    Nearly all pixels are below 1/255, black on a linear scale: what is drawn is image ** gamma. The same power for the
+    three channels keeps the hue, which tells the axis about which the crystal was turned: red x, green y, blue z.
 
     Parameters
     ----------
@@ -269,8 +271,8 @@ def draw_scattering_geometry(geometry: DiffractionGeometry, ax: Axes | None = No
 def draw_network(model, ax: Axes | None = None) -> Axes:
     """Draw a Keras model from itself, one box per layer, from left to right.
 
-    The height of a box is the edge of the image that the layer puts out, its width the number of channels. A vector is drawn
-    as high as a square image of as many pixels. Layers that only reshape, normalise, drop or activate are narrow.
+    The height of a box is the edge of the image that the layer puts out, its width the number of channels. A vector is
+    drawn as high as a square image of as many pixels. Layers that only reshape, normalise, drop or activate are narrow.
 
     Parameters
     ----------
@@ -424,9 +426,9 @@ def draw_exploration(figure, thresholds, **shown):
         Probability of each class below which that answer of the compact network is refused; short lines.
     **shown
         ``atoms``; ``label``, an index into `CLASSES`; ``nearest``, the neighbour distance of the undamaged crystal,
-        angstrom; ``images``, the fingerprints (64, 64, 3) of the compact network and of the paper's; ``probabilities`` of
-        both, (8,), "none of the seven" the last, and (7,); ``accepted``, whether the compact network answers; ``title``, one or two lines; ``message``, empty or what to say
-        where there are no images and no probabilities.
+        angstrom; ``images``, the fingerprints (64, 64, 3) of the compact network and of the paper's; ``probabilities``
+        of both, (8,), "none of the seven" the last, and (7,); ``accepted``, whether the compact network answers;
+        ``title``, one or two lines; ``message``, empty or what to say where there are no images and no probabilities.
 
     Returns
     -------
@@ -635,8 +637,9 @@ def atom_colors(atoms: Atoms, color_by: str = "class", grains=None) -> np.ndarra
     atoms : Atoms
         As from `xtalsight.grains.annotate`.
     color_by : str
-        One of `COLORINGS`. "class": those of `CLASS_COLORS`, and `OTHER_COLOR`; "grain": a palette of its own; "confidence": viridis,
-        0 to 1; "ipf": the inverse pole figure of z. Atoms without a grain have `NONE_COLOR`; by class those that are refused, too.
+        One of `COLORINGS`. "class": those of `CLASS_COLORS`, and `OTHER_COLOR`; "grain": a palette of its own;
+        "confidence": viridis, 0 to 1; "ipf": the inverse pole figure of z. Atoms without a grain have `NONE_COLOR`; by
+        class those that are refused, too.
     grains : DataFrame, optional
         That of `xtalsight.grains.Map`, for "ipf".
 
@@ -676,7 +679,8 @@ _GRAIN_COLORS = hsv_to_rgb(np.stack([_hues, np.resize([0.45, 0.6, 0.3], 48), np.
 
 
 def neighbour_distance(positions: np.ndarray) -> float:
-    """Return the distance to the nearest neighbour, the median of atoms in a column along z that holds at most `MOST_DRAWN`, angstrom."""
+    """Return the distance to the nearest neighbour, the median of atoms in a column along z that holds at most
+    `MOST_DRAWN`, angstrom."""
     if len(positions) > MOST_DRAWN:
         away = np.abs(positions[:, :2] - positions[len(positions) // 2, :2]).max(axis=1)
         positions = positions[np.argpartition(away, MOST_DRAWN)[:MOST_DRAWN]]
@@ -768,7 +772,8 @@ def draw_atoms_slice(
     colors = atom_colors(shown, color_by, grains)
     ax = _axes(ax, (3, 3))
     across, up = ((1, 2), (2, 0), (0, 1))[axis]
-    # Discs in units of the axes: nearly touching at any size of the figure; in a thin slice, where neighbours are missing, larger.
+    # Discs in units of the axes: nearly touching at any size of the figure; in a thin slice, where neighbours are
+    # missing, larger.
     discs = EllipseCollection(
         *np.full((2, len(shown)), (0.9 if thickness > 1.5 * nearest else 1.3) * nearest),
         np.zeros(len(shown)),
@@ -823,7 +828,8 @@ def draw_map(found, annotated: Atoms) -> Figure:
 
 
 def draw_map_key(found, color_by: str = "class") -> Figure:
-    """Draw what the colours of a map mean: shares by class, or of the largest grains; the scale of confidence; directions of crystals.
+    """Draw what the colours of a map mean: shares by class, or of the largest grains; the scale of confidence;
+    directions of crystals.
 
     Parameters
     ----------
@@ -857,7 +863,8 @@ def draw_map_key(found, color_by: str = "class") -> Figure:
 
 
 def class_shares(found) -> dict[str, float]:
-    """Return the share of the atoms of a map in accepted grains of each of `CLASSES`, of "other" prototypes, and in "none" of these."""
+    """Return the share of the atoms of a map in accepted grains of each of `CLASSES`, of "other" prototypes, and in
+    "none" of these."""
     shares = shares_of_atoms(found)
     return shares | {"none": shares.pop("refused") + shares.pop("without_grain")}
 
@@ -966,7 +973,8 @@ def _direction(vector, hexagonal):
 
 
 def class_legend(ax, refused: bool = False, **kwargs):
-    """Add a legend of the colours of the classes to axes or a figure, of what is none of them if `refused`; return it."""
+    """Add a legend of the colours of the classes to axes or a figure, of what is none of them if `refused`; return
+    it."""
     names, colors = [*CLASSES], [*CLASS_COLORS]
     if refused:
         names, colors = [*names, "none"], [*colors, NONE_COLOR]

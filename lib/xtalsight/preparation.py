@@ -1,4 +1,5 @@
-"""From a structure of any kind to the balls of atoms that are classified: one road for cells, slabs, wires and clouds."""
+"""From a structure of any kind to the balls of atoms that are classified: one road for cells, slabs, wires and
+clouds."""
 
 from typing import NamedTuple
 
@@ -43,8 +44,8 @@ class Prepared(NamedTuple):
     """What `prepare` returns."""
 
     balls: list[Atoms]
-    """What is classified, without cell, scaled to `SPACING`: balls of `BALL` atoms, or the whole of a small cloud. The array
-    ``place`` is the index, among the places of the structure, of what each atom repeats."""
+    """What is classified, without cell, scaled to `SPACING`: balls of `BALL` atoms, or the whole of a small cloud. The
+    array ``place`` is the index, among the places of the structure, of what each atom repeats."""
     crystal: Atoms | None
     """The places of one cell of a crystal that is periodic in three directions, all copper, in the file's unit of
     length; else None."""
@@ -272,7 +273,8 @@ def _vacuum(atoms, axis, spacing, nearest):
 
 
 def _within(atoms, distance):
-    """A distance, or a smaller one that reaches the nearest neighbours: vacuum makes the spacing of a cell many times theirs."""
+    """A distance, or a smaller one that reaches the nearest neighbours: vacuum makes the spacing of a cell many times
+    theirs."""
     if len(atoms) < 2:
         return distance
     some = atoms.positions[:: 1 + len(atoms) // 512]
@@ -342,7 +344,8 @@ def _with_places(positions, places, numbers):
 
 
 def far_apart(positions, n, cell=None):
-    """Return the indices of `n` points far from each other, beginning with the first: each the farthest from those before it."""
+    """Return the indices of `n` points far from each other, beginning with the first: each the farthest from those
+    before it."""
     step = 1 + len(positions) // 5000
     some = positions[::step]
     chosen, distance = [0], np.full(len(some), np.inf)

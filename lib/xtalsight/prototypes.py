@@ -254,7 +254,8 @@ def symmetric_cell(atoms: Atoms, symprec: float = 1e-3) -> SymmetricCell:
 
 
 def _signature(dataset, numbers):
-    """Space group and sorted numbers of atoms of each kind, from the data set and the atomic numbers of a primitive cell."""
+    """Space group and sorted numbers of atoms of each kind, from the data set and the atomic numbers of a primitive
+    cell."""
     return dataset.number, *sorted(Counter(numbers.tolist()).values())
 
 
@@ -306,8 +307,8 @@ def vary(cell: SymmetricCell, rng: np.random.Generator, lattice: float = LATTICE
     """Return a crystal of the same prototype with other parameters, as compounds of one prototype have them.
 
     `free_directions` of random size, uniform up to `lattice` and `internal`. A crystal that spglib finds to have more
-    symmetry at the tolerance ``cell.closest`` is drawn again, up to twenty times: it would be another prototype. Then it is
-    the cell as it is.
+    symmetry at the tolerance ``cell.closest`` is drawn again, up to twenty times: it would be another prototype. Then
+    it is the cell as it is.
     """
     for _ in range(20):
         strain, displacements = free_directions(cell, rng)
@@ -495,8 +496,8 @@ def _is_multiple(counts, few):
 
 
 def _small_supercell(prototype, rng):
-    """A crystal, once to eight times its primitive cell, of 48 atoms at most: in a large supercell an order at random is
-    none."""
+    """A crystal, once to eight times its primitive cell, of 48 atoms at most: in a large supercell an order at random
+    is none."""
     atoms = build_crystal(prototype, rng)
     replicas = int(rng.integers(1, 9))
     return atoms.repeat(supercell_replicas(atoms, min(replicas * len(atoms), max(len(atoms), 48))))

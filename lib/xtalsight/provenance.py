@@ -12,10 +12,11 @@ _CHANGES_NOTHING = ("xtalsight.store", "xtalsight.parallel")  # modules that han
 
 
 def code_of(*functions: Callable) -> str:
-    """Return the code of functions, of all that they name in this package and in their own modules, and of what that names in turn.
+    """Return the code of functions, of all that they name in this package and in their own modules, and of what that
+    names in turn.
 
-    Comments, docstrings and layout do not count, nor does what is not named, nor what stores numbers and hands them on. Functions
-    are not run to find it: what code reaches in other ways, by a string for example, is missed.
+    Comments, docstrings and layout do not count, nor does what is not named, nor what stores numbers and hands them on.
+    Functions are not run to find it: what code reaches in other ways, by a string for example, is missed.
 
     Parameters
     ----------

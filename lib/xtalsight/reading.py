@@ -116,7 +116,8 @@ def read_structures(path) -> Iterator[Atoms]:
 
 
 def _check_unpacked(path):
-    """Refuse compressed data whose first 128 MB are made to swell; atoms of simulations shrink to a tenth, not to a hundredth."""
+    """Refuse compressed data whose first 128 MB are made to swell; atoms of simulations shrink to a tenth, not to a
+    hundredth."""
     if path.suffix not in _UNPACKED:
         return
     unpacked = 0
@@ -277,7 +278,8 @@ def _read_lammps_dump(path):
 
 
 def _take_rows(lines, n, width):
-    """Take the n rows of a frame, joined to blocks; tell how many of them are whole: fewer than n where it breaks off."""
+    """Take the n rows of a frame, joined to blocks; tell how many of them are whole: fewer than n where it breaks
+    off."""
     blocks, whole, last = [], 0, ""
     while whole < n and (rows := list(islice(lines, min(_ROWS, n - whole)))):
         blocks.append("".join(rows))
@@ -301,7 +303,8 @@ def _numbers_in(blocks, columns, n):
 
 
 def _words_in(blocks, column, n):
-    """Return the words in a column of blocks of n rows, in the order in which they come, and for each row the index of its, (n,)."""
+    """Return the words in a column of blocks of n rows, in the order in which they come, and for each row the index of
+    its, (n,)."""
     words, which, end = {}, np.empty(n, np.int32), 0
     for block in blocks:
         some = np.loadtxt(block.split("\n"), str, comments=None, usecols=[column], ndmin=1)
@@ -411,7 +414,8 @@ def _numbered(types, names):
 
 
 def _of_arrays(arrays, cell, origin, periodic, order):
-    """Return atoms in another order, stand-ins for types where there are no ``numbers``; the arrays, which may be large, go one by one."""
+    """Return atoms in another order, stand-ins for types where there are no ``numbers``; the arrays, which may be
+    large, go one by one."""
 
     def take(name):
         values = arrays.pop(name)
@@ -746,7 +750,8 @@ def _with_occupancies(shares, kinds, positions, cell):
 
 
 def _read_extxyz(path):
-    """Yield the frames of extended XYZ as ASE does, but block by block. The first frame that is not plain, and those behind it, are left to ASE."""
+    """Yield the frames of extended XYZ as ASE does, but block by block. The first frame that is not plain, and those
+    behind it, are left to ASE."""
     frames, n = _read_plain_extxyz(path), 0
     while True:
         try:

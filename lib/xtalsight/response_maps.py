@@ -11,8 +11,8 @@ from keras import layers
 def get_activations(model: keras.Model, images: np.ndarray, layer_names=None) -> dict[str, np.ndarray]:
     """Return the activations of a model's layers, through keract.
 
-    keract evaluates layers with calls that Keras 3 no longer has. Here a functional model that puts them out takes the place
-    of that one step; the rest, and keract's `display_activations` and `display_heatmaps`, work as they are.
+    keract evaluates layers with calls that Keras 3 no longer has. Here a functional model that puts them out takes the
+    place of that one step; the rest, and keract's `display_activations` and `display_heatmaps`, work as they are.
 
     Parameters
     ----------
@@ -60,10 +60,10 @@ def attentive_response_maps(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Project the strongest responses of a layer back to the image, by deconvolution.
 
-    The filters are ranked by the sum of their activation over the image. Of each of the strongest, only the maximum is kept; it
-    is then taken back layer by layer: where there is an activation function, zero where the forward activation was not
-    positive, then ReLU; convolution with the transposed kernel, without bias; unpooling by repetition; normalisation by its
-    scale, without its shift.
+    The filters are ranked by the sum of their activation over the image. Of each of the strongest, only the maximum is
+    kept; it is then taken back layer by layer: where there is an activation function, zero where the forward activation
+    was not positive, then ReLU; convolution with the transposed kernel, without bias; unpooling by repetition;
+    normalisation by its scale, without its shift.
 
     Parameters
     ----------
@@ -71,14 +71,16 @@ def attentive_response_maps(
         A chain of convolution, activation, pooling, dropout and normalisation up to the layer; anything may follow.
     images : ndarray, shape (n, height, width, channels) or (height, width, channels)
     layer_name : str
-        A layer whose output is (n, rows, columns, filters): a convolution with its activation, or the activation after it.
+        A layer whose output is (n, rows, columns, filters): a convolution with its activation, or the activation after
+        it.
     n_filters : int
         How many of its filters.
 
     Returns
     -------
     maps : ndarray, shape (n, n_filters, height, width, channels), float32
-        Strongest filter first. What is positive speaks for the response. All zero for a dead filter, one that is active nowhere.
+        Strongest filter first. What is positive speaks for the response. All zero for a dead filter, one that is active
+        nowhere.
     filters : ndarray of int, shape (n, n_filters)
         Which filters they are.
 
@@ -89,9 +91,9 @@ def attentive_response_maps(
 
     References
     ----------
-    M. D. Zeiler, R. Fergus, ECCV 2014, arXiv:1311.2901. D. Kumar et al., arXiv:1611.06284. A. Ziletti et al., Nat. Commun. 9,
-    2775 (2018), doi:10.1038/s41467-018-05169-6. The code of the latter passes normalisation by; in the network of Table 1 none
-    lies before the last convolution.
+    M. D. Zeiler, R. Fergus, ECCV 2014, arXiv:1311.2901. D. Kumar et al., arXiv:1611.06284. A. Ziletti et al., Nat.
+    Commun. 9, 2775 (2018), doi:10.1038/s41467-018-05169-6. The code of the latter passes normalisation by; in the
+    network of Table 1 none lies before the last convolution.
     """
     images = _as_batch(model, images)
     chain = _chain(model, layer_name)

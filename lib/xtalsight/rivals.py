@@ -1,8 +1,8 @@
 """Other ways to tell a crystal structure: space groups by spglib, neighbour analysis by OVITO, bond order by freud, the
 cell that repeats by MatID.
 
-OVITO, freud and MatID are optional (``pip install ovito freud-analysis matid``); `HAS_OVITO`, `HAS_FREUD` and `HAS_MATID`
-say whether they are there and can be loaded.
+OVITO, freud and MatID are optional (``pip install ovito freud-analysis matid``); `HAS_OVITO`, `HAS_FREUD` and
+`HAS_MATID` say whether they are there and can be loaded.
 """
 
 import numpy as np
@@ -85,10 +85,10 @@ def neighbour_classes(atoms: Atoms, method: str) -> np.ndarray:
     ----------
     atoms : Atoms
     method : str
-        A key of `NEIGHBOUR_METHODS`: polyhedral template matching (P. M. Larsen et al., Model. Simul. Mater. Sci. Eng. 24,
-        055007 (2016), doi:10.1088/0965-0393/24/5/055007) with all its types and OVITO's cutoff of the deviation; adaptive
-        common-neighbour analysis (A. Stukowski, ibid. 20, 045021 (2012), doi:10.1088/0965-0393/20/4/045021); bond angles
-        (G. J. Ackland, A. P. Jones, Phys. Rev. B 73, 054104 (2006), doi:10.1103/PhysRevB.73.054104).
+        A key of `NEIGHBOUR_METHODS`: polyhedral template matching (P. M. Larsen et al., Model. Simul. Mater. Sci. Eng.
+        24, 055007 (2016), doi:10.1088/0965-0393/24/5/055007) with all its types and OVITO's cutoff of the deviation;
+        adaptive common-neighbour analysis (A. Stukowski, ibid. 20, 045021 (2012), doi:10.1088/0965-0393/20/4/045021);
+        bond angles (G. J. Ackland, A. P. Jones, Phys. Rev. B 73, 054104 (2006), doi:10.1103/PhysRevB.73.054104).
 
     Returns
     -------
@@ -124,8 +124,8 @@ def _match(atoms, method, **options):
 def segmented_grains(atoms: Atoms) -> tuple[np.ndarray, np.ndarray]:
     """Return the grain of each atom by template matching, and the class that most of the grain's atoms have.
 
-    OVITO's grain segmentation joins atoms of one template whose orientations are alike, and adopts those without template that touch a
-    grain.
+    OVITO's grain segmentation joins atoms of one template whose orientations are alike, and adopts those without
+    template that touch a grain.
 
     Parameters
     ----------
@@ -173,12 +173,12 @@ def steinhardt(atoms: Atoms) -> np.ndarray:
         q_lm(i) = mean over j of Y_lm(r_ij)
         q_l(i) = sqrt(4 pi / (2 l + 1) sum over m of |q_lm(i)|^2)
 
-    The averaged ones take, instead of q_lm(i), its mean over atom i and these neighbours: they see the second shell, too,
-    and fluctuate less. Both are the same in any orientation and at any scale. In fcc, q_4 = 0.191 and q_6 = 0.575.
+    The averaged ones take, instead of q_lm(i), its mean over atom i and these neighbours: they see the second shell,
+    too, and fluctuate less. Both are the same in any orientation and at any scale. In fcc, q_4 = 0.191 and q_6 = 0.575.
 
     Where more atoms than needed are equally far, rounding chooses among them, and the values with it: in perfect bcc (8
-    neighbours and 4 of the next 6), sc (6 and 6 of 12) and diamond (4 and 8 of 12), and at surfaces. Only in fcc and hcp do
-    all the atoms inside have the same values.
+    neighbours and 4 of the next 6), sc (6 and 6 of 12) and diamond (4 and 8 of 12), and at surfaces. Only in fcc and
+    hcp do all the atoms inside have the same values.
 
     Parameters
     ----------
@@ -188,7 +188,8 @@ def steinhardt(atoms: Atoms) -> np.ndarray:
     Returns
     -------
     ndarray
-        (n_atoms, 12) float32, right to three decimals: q_l for the six l of `DEGREES`, then the averaged q_l for the same.
+        (n_atoms, 12) float32, right to three decimals: q_l for the six l of `DEGREES`, then the averaged q_l for the
+        same.
 
     Raises
     ------
@@ -224,8 +225,8 @@ def steinhardt(atoms: Atoms) -> np.ndarray:
 
 
 def repeating_cell(atoms: Atoms) -> Atoms:
-    """Return the cell that repeats in the largest part of a periodic structure, defects allowed, by MatID; the structure
-    itself where none is found.
+    """Return the cell that repeats in the largest part of a periodic structure, defects allowed, by MatID; the
+    structure itself where none is found.
 
     Raises
     ------

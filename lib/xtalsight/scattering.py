@@ -1,7 +1,7 @@
 """Kinematic X-ray scattering of a finite cluster of atoms: form factors and the sum over the atoms.
 
-Conventions: positions r in angstrom; scattering vectors s in 1/angstrom with |s| = 2 sin(theta) / wavelength, without the
-factor 2 pi; the amplitude is F(s) = sum_j f_j(|s|) exp(-2 pi i s.r_j).
+Conventions: positions r in angstrom; scattering vectors s in 1/angstrom with |s| = 2 sin(theta) / wavelength, without
+the factor 2 pi; the amplitude is F(s) = sum_j f_j(|s|) exp(-2 pi i s.r_j).
 """
 
 from functools import cache
@@ -86,9 +86,9 @@ class MirroredVectors(NamedTuple):
 def mirrored_vectors(vectors, orientations) -> MirroredVectors:
     """Prepare scattering vectors and their mirror images for `mirrored_intensity`.
 
-    Each vector (u, v, w) stands for the eight (+-u, +-v, w) and (+-v, +-u, w), as the pixels of a centred square detector
-    have them, turned by each orientation: s = M (+-u, +-v, w). Vectors that follow each other and share a component
-    share its sines and cosines.
+    Each vector (u, v, w) stands for the eight (+-u, +-v, w) and (+-v, +-u, w), as the pixels of a centred square
+    detector have them, turned by each orientation: s = M (+-u, +-v, w). Vectors that follow each other and share a
+    component share its sines and cosines.
 
     Parameters
     ----------
@@ -129,8 +129,8 @@ def mirrored_intensity(positions, vectors: MirroredVectors, groups, form_factors
     -------
     whole, apart : ndarray, shape (n_orientations, 2, 2, 2, n_vectors), float32
         |sum_g F_g|^2 and sum_g |F_g|^2 of the amplitudes F_g of the groups, electrons squared, within 1e-5 of the
-        maximum of the float64 sum for crystals of some hundred atoms. The three axes of two: (u, v) as given or swapped,
-        first component positive or negative, second component positive or negative.
+        maximum of the float64 sum for crystals of some hundred atoms. The three axes of two: (u, v) as given or
+        swapped, first component positive or negative, second component positive or negative.
     """
     order = np.argsort(groups, kind="stable")
     ends = np.cumsum(np.bincount(groups, minlength=len(form_factors)))
@@ -142,8 +142,8 @@ def mirrored_intensity(positions, vectors: MirroredVectors, groups, form_factors
     return whole, apart
 
 
-# sin(pi x) = x S(x^2) and cos(pi x) = C(x^2) for x in [-1/2, 1/2]; k half turns taken off before multiply both by (-1)^k.
-# Interpolation at Chebyshev nodes keeps x S within 1.2e-6 and C within 1.2e-7.
+# sin(pi x) = x S(x^2) and cos(pi x) = C(x^2) for x in [-1/2, 1/2]; k half turns taken off before multiply both by
+# (-1)^k. Interpolation at Chebyshev nodes keeps x S within 1.2e-6 and C within 1.2e-7.
 def _polynomial(function, degree):
     series = np.polynomial.Chebyshev.interpolate(function, degree, domain=[0, 1 / 4])
     return tuple(np.float32(c) for c in series.convert(kind=np.polynomial.Polynomial).coef)

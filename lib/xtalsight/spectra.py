@@ -1,14 +1,15 @@
-"""The rotation-invariant fingerprint: power spectra of the diffraction on spheres around the origin of reciprocal space.
+"""The rotation-invariant fingerprint: power spectra of the diffraction on spheres around the origin of reciprocal
+space.
 
-The same physics as `xtalsight.fingerprints`, looked at from all sides at once. Turning the atoms turns the intensity on every
-sphere; a turned function has other coefficients in spherical harmonics, but the power of each degree l stays.
+The same physics as `xtalsight.fingerprints`, looked at from all sides at once. Turning the atoms turns the intensity on
+every sphere; a turned function has other coefficients in spherical harmonics, but the power of each degree l stays.
 
-There are two intensities: of the *places* of all atoms, and of the *kinds*, each element by itself. In which of these an
-element is which does not matter, and where there is one element only the two are equal.
+There are two intensities: of the *places* of all atoms, and of the *kinds*, each element by itself. In which of these
+an element is which does not matter, and where there is one element only the two are equal.
 
-How fine the spheres, degrees and grids must be follows from the size of the cloud of atoms, since the intensity is a sum of waves
-exp(2 pi i s.d) over the differences d of positions, and none is longer than the diameter D of the cloud: along |s| it is known from
-samples 1 / 2D apart, and on the sphere |s| it has degrees up to 2 pi |s| D.
+How fine the spheres, degrees and grids must be follows from the size of the cloud of atoms, since the intensity is a
+sum of waves exp(2 pi i s.d) over the differences d of positions, and none is longer than the diameter D of the cloud:
+along |s| it is known from samples 1 / 2D apart, and on the sphere |s| it has degrees up to 2 pi |s| D.
 """
 
 from functools import lru_cache
@@ -25,7 +26,8 @@ from xtalsight.scattering import MirroredVectors, mirrored_intensity, mirrored_v
 
 
 def cloud_radius(n_atoms: int) -> float:
-    """Return the radius of a sphere of atoms in units of the nearest-neighbour distance, at the density of close packing."""
+    """Return the radius of a sphere of atoms in units of the nearest-neighbour distance, at the density of close
+    packing."""
     return float((3 * n_atoms / (4 * np.pi * np.sqrt(2))) ** (1 / 3))
 
 
@@ -33,9 +35,9 @@ def resolution(n_atoms: int) -> tuple[np.ndarray, np.ndarray]:
     """Derive the shells and the degrees that hold what a cloud of atoms has to tell.
 
     With R the `cloud_radius`: shells 1 / 4R apart, over the ring of the two-dimensional fingerprint and inwards to
-    where the forward peak of a close-packed cloud ends, s = 4 / 3R: the peaks of an ordered compound lie below the first peak of
-    its places, s = sqrt(3/2) (at sqrt(1/2) and below for Cu3Au, 3/4 of it for a spinel's). Even degrees up to
-    2 pi s R at that first peak, where a degree resolves what is as wide as a peak.
+    where the forward peak of a close-packed cloud ends, s = 4 / 3R: the peaks of an ordered compound lie below the
+    first peak of its places, s = sqrt(3/2) (at sqrt(1/2) and below for Cu3Au, 3/4 of it for a spinel's). Even degrees
+    up to 2 pi s R at that first peak, where a degree resolves what is as wide as a peak.
 
     Returns
     -------
@@ -69,9 +71,10 @@ have peaks; a crystal of one element shows the shape of the cloud."""
 LARGEST_RADIUS = 32.0
 """Largest radius of a cloud, in units of its length scale; some two hundred thousand atoms."""
 
-# Waves between the outermost atoms of a compact cloud are few: the quadrature need not be exact for their degrees. The worst of
-# these to turn is a ball of a crystal that stands along the axes of the grid, where errors add up: its spectrum changes by 0.5 %
-# (512 atoms) or 0.6 % (5000), with 0.84 of the degrees by 1.0 or 2.1 %. A rod, or two pieces, would change by more.
+# Waves between the outermost atoms of a compact cloud are few: the quadrature need not be exact for their degrees. The
+# worst of these to turn is a ball of a crystal that stands along the axes of the grid, where errors add up: its
+# spectrum changes by 0.5 % (512 atoms) or 0.6 % (5000), with 0.84 of the degrees by 1.0 or 2.1 %. A rod, or two pieces,
+# would change by more.
 _SHARE_OF_DEGREES = 0.88
 _COMPACT = 1.6  # largest radius of a compact cloud, in those of a ball of as many atoms
 _RADIUS_STEP = 0.1  # grids are made for radii that are multiples of this, and kept
@@ -112,15 +115,17 @@ def _grid(radius, share):
 
 
 def harmonics(atoms: Atoms) -> np.ndarray:
-    """Expand the diffraction of a cloud of atoms in spherical harmonics, shell by shell: of its places and of its kinds.
+    """Expand the diffraction of a cloud of atoms in spherical harmonics, shell by shell: of its places and of its
+    kinds.
 
-    On each of the `SHELLS`, with e_j = exp(-2 pi i s.r_j), positions divided by the `length_scale` of the powder pattern,
+    On each of the `SHELLS`, with e_j = exp(-2 pi i s.r_j), positions divided by the `length_scale` of the powder
+    pattern,
 
     S_1(s) = |sum_j e_j|^2 / N over all N atoms,    S_2(s) = sum_a |sum_{j in a} e_j|^2 / N over the kinds a,
 
-    and a_lm = integral of S(s) conj(Y_lm(s / |s|)) over the unit sphere. Atoms without order have S = 1 on average. Atoms
-    of one kind scatter alike, whatever the element: no form factors. Kinds without order on a lattice have
-    S_2 = q S_1 + (1 - q) on average, where q is the sum of the squares of their shares. Periodic images do not scatter.
+    and a_lm = integral of S(s) conj(Y_lm(s / |s|)) over the unit sphere. Atoms without order have S = 1 on average.
+    Atoms of one kind scatter alike, whatever the element: no form factors. Kinds without order on a lattice have S_2 =
+    q S_1 + (1 - q) on average, where q is the sum of the squares of their shares. Periodic images do not scatter.
 
     Parameters
     ----------

@@ -1,8 +1,9 @@
-"""Maps of trajectories, frame by frame: streamed, so that memory does not grow with their number, and resumed after a break.
+"""Maps of trajectories, frame by frame: streamed, so that memory does not grow with their number, and resumed after a
+break.
 
-What a frame gives is appended to files in the folder ``<OUT>.parts``, and last a line to its log, which tells how long each of them is
-then. Whenever a run is killed, the next one cuts the files to the lengths in the last whole line and goes on with the next
-frame. In the end they are moved to where they belong.
+What a frame gives is appended to files in the folder ``<OUT>.parts``, and last a line to its log, which tells how long
+each of them is then. Whenever a run is killed, the next one cuts the files to the lengths in the last whole line and
+goes on with the next frame. In the end they are moved to where they belong.
 """
 
 import json
@@ -38,13 +39,13 @@ def map_trajectory(
 ) -> pd.DataFrame:
     """Map frames of a file; write them annotated, the tables of their grains, a table of the frames and its picture.
 
-    The annotated frames go to ``target``, extended XYZ or a dump of LAMMPS. Beside it, with other endings: ``.grains.csv`` and
-    ``.neighbours.csv``, the tables of `xtalsight.grains.Map` with a column ``frame``; ``.frames.csv``, the table below; and
-    ``.png``. A frame that cannot be mapped, without atoms or with NaN for positions, for example, is written without grains, and
-    its row tells the reason.
+    The annotated frames go to ``target``, extended XYZ or a dump of LAMMPS. Beside it, with other endings:
+    ``.grains.csv`` and ``.neighbours.csv``, the tables of `xtalsight.grains.Map` with a column ``frame``;
+    ``.frames.csv``, the table below; and ``.png``. A frame that cannot be mapped, without atoms or with NaN for
+    positions, for example, is written without grains, and its row tells the reason.
 
-    After a break, the same call goes on after the last whole frame; of a changed file or other arguments it begins anew. The files
-    are the same to the byte.
+    After a break, the same call goes on after the last whole frame; of a changed file or other arguments it begins
+    anew. The files are the same to the byte.
 
     Parameters
     ----------
@@ -59,16 +60,17 @@ def map_trajectory(
     Returns
     -------
     DataFrame
-        A row for each of these frames: ``frame`` (in the file, from 0), ``step`` and ``time`` (if the file tells them), ``atoms``; fractions of the
-        atoms: the seven classes, ``other`` (in grains of prototypes that are none of the seven), ``refused`` (in grains that are
-        refused), ``without_grain``; ``prototypes`` (of ``other``, each with its fraction); ``grains`` (number), ``largest`` (atoms of the
-        largest), ``reason`` (why there is no map, else empty).
+        A row for each of these frames: ``frame`` (in the file, from 0), ``step`` and ``time`` (if the file tells them),
+        ``atoms``; fractions of the atoms: the seven classes, ``other`` (in grains of prototypes that are none of the
+        seven), ``refused`` (in grains that are refused), ``without_grain``; ``prototypes`` (of ``other``, each with its
+        fraction); ``grains`` (number), ``largest`` (atoms of the largest), ``reason`` (why there is no map, else
+        empty).
 
     Raises
     ------
     ValueError
-        As `xtalsight.writing.check_target` and `xtalsight.reading.read_structures`, or there is no such network. Of a file that
-        breaks off, the whole frames were written.
+        As `xtalsight.writing.check_target` and `xtalsight.reading.read_structures`, or there is no such network. Of a
+        file that breaks off, the whole frames were written.
     OSError
         The disk is full, for example; the next call goes on.
     """

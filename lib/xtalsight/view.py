@@ -1,6 +1,7 @@
 """A map that turns in 3D, in JupyterLab and in Colab.
 
-The viewer is weas-widget, which brings its program along: in JupyterLab nothing is fetched from a network to look at a map.
+The viewer is weas-widget, which brings its program along: in JupyterLab nothing is fetched from a network to look at a
+map.
 """
 
 import io
@@ -17,7 +18,8 @@ _LABELS = {"class": "class", "grain": "grain", "confidence": "confidence", "ipf"
 
 
 def are_seen(positions: np.ndarray, nearest: float) -> np.ndarray:
-    """Return which atoms are seen from outside, (n,) bool: those at most some six distances of neighbours below a surface.
+    """Return which atoms are seen from outside, (n,) bool: those at most some six distances of neighbours below a
+    surface.
 
     Parameters
     ----------
@@ -82,7 +84,8 @@ def view_map(annotated: Atoms, found, color_by: str = "class"):
     Returns
     -------
     ipywidgets.VBox or IPython.display.Image
-        Without ipywidgets or weas-widget one sentence is printed, and the picture of `xtalsight.plots.draw_map` is returned.
+        Without ipywidgets or weas-widget one sentence is printed, and the picture of `xtalsight.plots.draw_map` is
+        returned.
 
     Raises
     ------

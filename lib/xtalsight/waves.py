@@ -1,16 +1,17 @@
 """A crystal's Bragg waves: found in a ball of atoms, compared between balls, and asked which atoms ride them.
 
-The density of a crystal is a sum of plane waves. In a ball of atoms around the origin, with weights w_j that fall to zero at its
-surface, w = 1 - r^2 / R^2, the amplitude of the wave with the Bragg vector g is
+The density of a crystal is a sum of plane waves. In a ball of atoms around the origin, with weights w_j that fall to
+zero at its surface, w = 1 - r^2 / R^2, the amplitude of the wave with the Bragg vector g is
 
     F(g) = sum_j w_j exp(2 pi i g.r_j) / sum_j w_j,
 
-and its maxima are the crystal's waves. Vacancies leave them as they are; heat lowers them, by Debye and Waller. An atom at r rides the waves by
+and its maxima are the crystal's waves. Vacancies leave them as they are; heat lowers them, by Debye and Waller. An atom
+at r rides the waves by
 
     c(r) = sum_k |F_k| cos(2 pi g_k.r - phi_k) / sum_k |F_k|,
 
-which is near to 1 in a place of the crystal, and 0 on average elsewhere. Where a crystal is strained or hot, vectors and phases
-change slowly from place to place: each ball has its own.
+which is near to 1 in a place of the crystal, and 0 on average elsewhere. Where a crystal is strained or hot, vectors
+and phases change slowly from place to place: each ball has its own.
 """
 
 import numba
@@ -23,8 +24,8 @@ SMALLEST_BALL = 24
 """Number of atoms below which a ball has no waves."""
 
 SHORTEST, LONGEST = 0.5, 2.1
-"""Lengths between which Bragg vectors are looked for, in units of one over the distance of neighbours. The first of bcc and fcc is
-at 1.22, that of diamond at 0.75."""
+"""Lengths between which Bragg vectors are looked for, in units of one over the distance of neighbours. The first of bcc
+and fcc is at 1.22, that of diamond at 0.75."""
 
 _STEP = 0.42  # of the grid, times one over the radius of the ball, whose peaks are 0.57 wide at half of their height
 _NOISE = 8.0  # of |sum w e|^2 / sum w^2, which is 1 on average without order; e^-8 of the places are above by chance
@@ -32,15 +33,17 @@ _KEPT = np.float32(1.05)  # refined peaks may leave the range by this factor
 
 # Reassociation lets LLVM vectorise the loops over the atoms; infinities and NaN do not occur (input is checked before).
 _compiled = numba.njit(fastmath=True, error_model="numpy", cache=True, nogil=True)
-# What these call becomes a part of them: a function of its own is optimised once alone and once with its caller, and which of the two runs,
-# and so the last digit, would depend on whether the caller has just been compiled or was read from a file.
+# What these call becomes a part of them: a function of its own is optimised once alone and once with its caller, and
+# which of the two runs, and so the last digit, would depend on whether the caller has just been compiled or was read
+# from a file.
 _part = numba.njit(fastmath=True, error_model="numpy", inline="always")
 _exact = numba.njit(error_model="numpy", cache=True, nogil=True)
 
 
 @_part
 def _intensity(points, weights, step, n, shortest, longest):
-    """|sum w e|^2 / sum w^2 on the grid (n + 2, 2 n + 1, 2 n + 1) of vectors step (i, j, k), i from -1: half of space and a margin."""
+    """|sum w e|^2 / sum w^2 on the grid (n + 2, 2 n + 1, 2 n + 1) of vectors step (i, j, k), i from -1: half of space
+    and a margin."""
     n_atoms = points.shape[1]
     result = np.zeros((n + 2, 2 * n + 1, 2 * n + 1), np.float32)
     real, imag = np.empty((3, n + 1, n_atoms), np.float32), np.empty((3, n + 1, n_atoms), np.float32)
@@ -238,7 +241,8 @@ def find_waves(positions: np.ndarray, radius: float, nearest: float) -> tuple[np
 
 
 def carried_by(positions: np.ndarray, vectors: np.ndarray, amplitudes: np.ndarray) -> np.ndarray:
-    """Return how well waves carry atoms, c(r) of the module, (n,), from -1 to 1: near to 1 in the places of their crystal.
+    """Return how well waves carry atoms, c(r) of the module, (n,), from -1 to 1: near to 1 in the places of their
+    crystal.
 
     Parameters
     ----------
@@ -294,7 +298,8 @@ def find_in_boxes(points, first, boxes, radius, nearest, vectors, amplitudes, nu
 
 @_exact
 def _match(vectors, others, tolerance):
-    """For each of some vectors the index of the nearest of others within a tolerance, -1 if none, and the sign with which it fits."""
+    """For each of some vectors the index of the nearest of others within a tolerance, -1 if none, and the sign with
+    which it fits."""
     index, sign = np.full(len(vectors), -1), np.ones(len(vectors))
     for k in range(len(vectors)):
         best = tolerance * tolerance
@@ -312,7 +317,8 @@ def _match(vectors, others, tolerance):
 
 @_exact
 def _compare(vectors, powers, others, their_powers, tolerance):
-    """Share of the power that both have, small rotation (3,) from the first to the others, and what this leaves, in units of |g|."""
+    """Share of the power that both have, small rotation (3,) from the first to the others, and what this leaves, in
+    units of |g|."""
     index, sign = _match(vectors, others, tolerance)
     mine, theirs, seen = 0.0, 0.0, np.zeros(len(others))
     normal, right = np.zeros((3, 3)), np.zeros(3)
@@ -376,8 +382,8 @@ def compare_pairs(pairs, vectors, powers, numbers, tolerance):
     Returns
     -------
     ndarray, shape (n_pairs, 5)
-        Share of the power that has its like in the other ball, of the two balls the smaller; the small rotation vector from the
-        first to the second (radian); root mean square of what it leaves, in units of |g|: strain.
+        Share of the power that has its like in the other ball, of the two balls the smaller; the small rotation vector
+        from the first to the second (radian); root mean square of what it leaves, in units of |g|: strain.
     """
     result = np.empty((len(pairs), 5))
     for e in range(len(pairs)):
@@ -390,12 +396,13 @@ def compare_pairs(pairs, vectors, powers, numbers, tolerance):
 
 @_exact
 def join_balls(pairs, turns, neighbours, vectors, powers, numbers, purity, tolerance, least_share, largest_turn):
-    """Join balls that hold the same crystal, pair by pair in the order given (Kruskal's): a forest with an orientation in each node.
+    """Join balls that hold the same crystal, pair by pair in the order given (Kruskal's): a forest with an orientation
+    in each node.
 
     The rotations of the pairs add up along the tree, so that every ball has an orientation relative to any other of its
-    region. Two regions are joined if their mean orientations around the pair are within `largest_turn` and if the purest ball of one, turned
-    to the other's, has its waves, within half of that: balls across a boundary, which have waves of both crystals, are
-    bridges otherwise.
+    region. Two regions are joined if their mean orientations around the pair are within `largest_turn` and if the
+    purest ball of one, turned to the other's, has its waves, within half of that: balls across a boundary, which have
+    waves of both crystals, are bridges otherwise.
 
     Parameters
     ----------
@@ -519,7 +526,8 @@ _PER_GRAIN = 2  # of their balls, the nearest
 
 @_compiled
 def ride(points, first, wanted, middles, grain, vectors, amplitudes, numbers, riders, scores):
-    """Ask of each atom how well the waves of the grains around carry it, c(r) of the module: of each grain the two nearest balls.
+    """Ask of each atom how well the waves of the grains around carry it, c(r) of the module: of each grain the two
+    nearest balls.
 
     Parameters
     ----------
@@ -603,9 +611,9 @@ def _ride_one(point, ix, iy, iz, middles, grain, vectors, amplitudes, numbers, r
 def settle(points, first, wanted, riders, scores, reach, threshold, grains, carried):
     """Give each wanted atom to the grain whose waves carry it and its neighbours best, or to none.
 
-    Of the grains that `ride` asked about, the one with the largest sum of the atom's own score and the mean of its neighbours'
-    within `reach`. Whether it has any is for the neighbours to say: the score of an atom by itself, in heat, is that of a
-    foreign one at times, their mean is not.
+    Of the grains that `ride` asked about, the one with the largest sum of the atom's own score and the mean of its
+    neighbours' within `reach`. Whether it has any is for the neighbours to say: the score of an atom by itself, in
+    heat, is that of a foreign one at times, their mean is not.
 
     Parameters
     ----------
@@ -659,13 +667,14 @@ def settle(points, first, wanted, riders, scores, reach, threshold, grains, carr
 
 @_exact
 def touching(points, first, grains, reach):
-    """Return the grains (n, 2), smaller number first, of each pair of atoms of different grains within `reach` of each other.
+    """Return the grains (n, 2), smaller number first, of each pair of atoms of different grains within `reach` of each
+    other.
 
     Parameters
     ----------
     points, first : ndarray
-        As in `find_in_boxes`. The first atom of a pair is in the inner boxes; a pair with an atom of the boxes around them counts where
-        the first has the smaller grain.
+        As in `find_in_boxes`. The first atom of a pair is in the inner boxes; a pair with an atom of the boxes around
+        them counts where the first has the smaller grain.
     grains : ndarray of int, shape (n,)
         -1 for none.
     """

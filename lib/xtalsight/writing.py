@@ -1,4 +1,5 @@
-"""Write structures with all that is known of each atom: extended XYZ, dumps of LAMMPS, tables; what is written appears whole or not at all."""
+"""Write structures with all that is known of each atom: extended XYZ, dumps of LAMMPS, tables; what is written appears
+whole or not at all."""
 
 import bz2
 import csv
@@ -57,7 +58,8 @@ def format_of(path) -> str:
 
 
 def beside(path, ending: str) -> Path:
-    """Return the path with another ending, that of the compression gone, too: results/a.dump.gz, .png → results/a.png."""
+    """Return the path with another ending, that of the compression gone, too: results/a.dump.gz, .png →
+    results/a.png."""
     path = Path(path)
     if path.suffix.lower() in PACKED:
         path = path.with_suffix("")
@@ -109,17 +111,18 @@ def named(path):
 def write_frames(path, frames: Iterable[Atoms], overwrite: bool = False) -> int:
     """Write structures into one file by its ending, one after the other; return their number.
 
-    Extended XYZ holds all per-atom arrays, results of calculators, ``info``, cell and periodicity, and floats to the last
-    bit; words in an array lose their blanks ("_"). Arrays of more than two dimensions, of complex numbers or objects
-    are left out, here as everywhere.
+    Extended XYZ holds all per-atom arrays, results of calculators, ``info``, cell and periodicity, and floats to the
+    last bit; words in an array lose their blanks ("_"). Arrays of more than two dimensions, of complex numbers or
+    objects are left out, here as everywhere.
 
-    Dumps of LAMMPS have the columns ``id type element x y z`` and one for each array, ``name[1]`` and so on for those of several columns. But
-    for ``element`` they are numbers, as other programs expect: ``class`` is 0 for none and 1 to 7 in the order of
-    `xtalsight.crystals.CLASSES`; other arrays of strings, ``prototype`` too, which the grain table tells, are left out. Where the cell is not
-    along the axes as LAMMPS likes it, the box is a general triclinic one, which LAMMPS writes since 2024. A left-handed cell is
-    told by other vectors that span the same box.
+    Dumps of LAMMPS have the columns ``id type element x y z`` and one for each array, ``name[1]`` and so on for those
+    of several columns. But for ``element`` they are numbers, as other programs expect: ``class`` is 0 for none and 1 to
+    7 in the order of `xtalsight.crystals.CLASSES`; other arrays of strings, ``prototype`` too, which the grain table
+    tells, are left out. Where the cell is not along the axes as LAMMPS likes it, the box is a general triclinic one,
+    which LAMMPS writes since 2024. A left-handed cell is told by other vectors that span the same box.
 
-    CSV and Parquet are tables with the columns ``id``, ``element``, ``x``, ``y``, ``z`` (angstrom) and those of the arrays, strings as they are.
+    CSV and Parquet are tables with the columns ``id``, ``element``, ``x``, ``y``, ``z`` (angstrom) and those of the
+    arrays, strings as they are.
 
     Parameters
     ----------
@@ -393,8 +396,9 @@ def _types(atoms, arrays, types):
 def _box_bounds(atoms):
     """Return the lines BOX BOUNDS.
 
-    LAMMPS has right-handed boxes only. A vector that is turned round, with the origin moved to its other end, spans the same box, so
-    that no atom moves. What is not along the axes then, as LAMMPS likes it, is written as a general triclinic box.
+    LAMMPS has right-handed boxes only. A vector that is turned round, with the origin moved to its other end, spans the
+    same box, so that no atom moves. What is not along the axes then, as LAMMPS likes it, is written as a general
+    triclinic box.
     """
     cell, origin, missing = _whole_cell(atoms)
     longest = np.linalg.norm(cell, axis=1).max()

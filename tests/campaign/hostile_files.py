@@ -1,7 +1,8 @@
 """Malformed and hostile structure files, one after the other, given to ``xtalsight classify`` together with a good one.
 
-Each must be answered, or refused in one line, within `SECONDS` and `GIGABYTES`; the good one must be answered. What cutting or
-changing leaves may still be a structure, so an answer is no failure; a traceback, silence, or a lost neighbour is.
+Each must be answered, or refused in one line, within `SECONDS` and `GIGABYTES`; the good one must be answered. What
+cutting or changing leaves may still be a structure, so an answer is no failure; a traceback, silence, or a lost
+neighbour is.
 """
 
 import argparse

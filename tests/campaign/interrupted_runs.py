@@ -1,7 +1,8 @@
-"""`make smoke` killed at random moments and while it writes, run twice at once, and on a disk that is full: run on, it ends with the
-same numbers as undisturbed, and nothing lies about.
+"""`make smoke` killed at random moments and while it writes, run twice at once, and on a disk that is full: run on, it
+ends with the same numbers as undisturbed, and nothing lies about.
 
-Each run is made in a clone of its own. The disk is a memory file system of its own, which needs root; without it that part is left out.
+Each run is made in a clone of its own. The disk is a memory file system of its own, which needs root; without it that
+part is left out.
 """
 
 import argparse
@@ -109,8 +110,8 @@ def small_disk(folder, megabytes):
 
 
 def on_full_disks(study, sizes) -> tuple[int, dict, list]:
-    """Run on disks of growing size until each is full; return how often a clear sentence said so, the numbers in the end, and what is
-    left about."""
+    """Run on disks of growing size until each is full; return how often a clear sentence said so, the numbers in the
+    end, and what is left about."""
     told = 0
     with small_disk(study.folder / "build", sizes[0]) as enlarge:
         for size in sizes:

@@ -1,7 +1,8 @@
-"""Measure speed and write docs/speed.md: ``python -m xtalsight.study.bench``. Not a test: it says how fast, not whether right.
+"""Measure speed and write docs/speed.md: ``python -m xtalsight.study.bench``. Not a test: it says how fast, not whether
+right.
 
-``python -m xtalsight.study.bench map`` measures how large maps and many answers scale with the workers of a cluster, and writes
-docs/cluster_scaling.md.
+``python -m xtalsight.study.bench map`` measures how large maps and many answers scale with the workers of a cluster,
+and writes docs/cluster_scaling.md.
 """
 
 import argparse
@@ -154,8 +155,8 @@ def matrix_product_peak(size: int = 2048, repeats: int = 8) -> float:
 def polycrystal(n_atoms: int, seed: int = 0) -> Atoms:
     """Build a periodic polycrystal of copper, Voronoi grains of some 8,000 atoms each.
 
-    A large one is a smaller one repeated, which needs neither much time nor memory; all atoms are displaced by thermal motion of their own
-    (0.1 angstrom, root mean square of each coordinate).
+    A large one is a smaller one repeated, which needs neither much time nor memory; all atoms are displaced by thermal
+    motion of their own (0.1 angstrom, root mean square of each coordinate).
 
     Parameters
     ----------

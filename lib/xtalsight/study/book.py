@@ -1,10 +1,10 @@
-"""Make a static site of the executed notebooks: ``python -m xtalsight.study.book --profile full``.
+"""Make a static site of the texts and notebooks: ``python -m xtalsight.study.book``.
 
-README.md is its first page. The site lies in ``build/<profile>/book/`` and needs no network, neither to be built nor to be read;
-``notebooks/conf.py`` holds the settings of Sphinx.
+README.md is its first page, then come the lessons, the evidence and the pages of docs/, as they are committed. The site
+lies in ``build/book/`` and needs no network, neither to be built nor to be read; ``notebooks/conf.py`` holds the
+settings of Sphinx.
 """
 
-import argparse
 import os
 import re
 import shutil
@@ -15,31 +15,29 @@ from pathlib import Path
 import nbformat
 from sphinx.cmd.build import main as sphinx
 
-from xtalsight.study.profiles import PROFILES, Run, root
+from xtalsight.study.profiles import root
+
+LAST_LESSON = "12_z"
+"""Notebooks that come after it in the alphabet are evidence."""
 
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)  # where a number stands; of no use on a page
-_WIDGET = "application/vnd.jupyter.widget-view+json"
 _LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)")
 
 
-def build(profile: str) -> Path:
-    """Build the site of a profile and return its first page.
+def build() -> Path:
+    """Build the site and return its first page.
 
     Raises
     ------
-    FileNotFoundError
-        A notebook has not been executed in this profile.
     ValueError
         Sphinx complained, of a link that leads nowhere, for example; it is printed.
     """
-    names = sorted(script.stem for script in (root() / "notebooks").glob("[0-9]*.py"))
-    folder = Run("book", profile).folder
-    if missing := [name for name in names if not (folder / f"{name}.ipynb").exists()]:
-        raise FileNotFoundError(f"not executed yet: {', '.join(missing)}; `make book PROFILE={profile}` does it")
+    folder = root() / "build"
+    folder.mkdir(exist_ok=True)
     book = folder / "book"
     with tempfile.TemporaryDirectory(dir=folder, prefix=".book-") as temporary:
         source, doctrees, pages = (Path(temporary, name) for name in ("source", "doctrees", "pages"))
-        gather([folder / f"{name}.ipynb" for name in names], source)
+        gather(source)
         options = ["-b", "html", "-q", "--fail-on-warning", "-c", root() / "notebooks", "-d", doctrees]
         if sphinx([str(option) for option in [*options, source, pages]]):
             raise ValueError("Sphinx complained of what is printed above")
@@ -48,42 +46,48 @@ def build(profile: str) -> Path:
     return book / "index.html"
 
 
-def gather(executed: list[Path], folder: Path):
-    """Write the sources of the site: README.md, the walkthrough and the executed notebooks, and the files that they link to.
+def gather(folder: Path):
+    """Write the sources of the site: the texts, the notebooks, and the files that they link to.
 
     Each has the place in `folder` that it has in the study, so that links between them lead where they should.
     """
-    walkthrough = root() / "notebooks" / "walkthrough.md"
-    texts, navigation = {}, []
-    if walkthrough.exists():
-        texts["notebooks/walkthrough.md"] = _clean(walkthrough.read_text())
-        navigation.append("notebooks/walkthrough")
     (folder / "notebooks").mkdir(parents=True)
-    for path in executed:
+    (folder / "docs").mkdir()
+    parts = {"For a start": [], "Lessons": [], "Evidence": [], "Pages": []}
+    texts = {}
+    for path in [root() / "notebooks" / "walkthrough.md", *sorted((root() / "docs").glob("*.md"))]:
+        if path.exists():
+            name = path.relative_to(root())
+            texts[str(name)] = _clean(path.read_text())
+            parts["For a start" if path.stem == "walkthrough" else "Pages"].append(f"{name.parent}/{name.stem}")
+    for path in sorted((root() / "notebooks").glob("[0-9]*.ipynb")):
         notebook = _readable(nbformat.read(path, 4))
         nbformat.write(notebook, folder / "notebooks" / path.name)
         text = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
         title = re.search(r"^# (.+)", text, re.MULTILINE)[1]
-        navigation.append(f"{path.stem[:2]} {title} <notebooks/{path.stem}>")
+        part = "Lessons" if path.stem <= LAST_LESSON else "Evidence"
+        parts[part].append(f"{path.stem[:2]} {title} <notebooks/{path.stem}>")
         texts[f"notebooks/{path.name}"] = text
-    contents = "\n".join(["```{toctree}", ":hidden:", "", *navigation, "```"])
+    contents = "\n".join(
+        "\n".join(["```{toctree}", ":hidden:", f":caption: {part}", "", *pages, "```", ""])
+        for part, pages in parts.items()
+        if pages
+    )
     texts["index.md"] = f"{_clean((root() / 'README.md').read_text())}\n{contents}\n"
     for name, text in texts.items():
         if name.endswith(".md"):
             (folder / name).write_text(text)
+    for name, text in texts.items():
         for link in _LINK.findall(text):
             _bring(os.path.normpath(Path(name).parent / link), folder)
 
 
 def _readable(notebook):
-    """Leave out what is of no use on a page: what fetches the study in Colab, and widgets, which need a kernel."""
-    notebook.metadata.pop("widgets", None)
+    """Leave out what is of no use on a page: what fetches the study in Colab."""
     notebook.cells = [cell for cell in notebook.cells if "colab" not in cell.metadata.get("tags", [])]
     for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if _WIDGET not in output.get("data", {})]
-        else:
-            cell.source = _clean(cell.source.replace("](../../figures/", "](../figures/"))
+        if cell.cell_type == "markdown":
+            cell.source = _clean(cell.source)
     return notebook
 
 
@@ -92,7 +96,8 @@ def _clean(text):
 
 
 def _bring(name, folder):
-    """Copy what a page links to, and what that links to; a Markdown file becomes a page, that of a table has its name as its title."""
+    """Copy what a page links to, and what that links to; a Markdown file becomes a page, that of a table has its name
+    as its title."""
     if (folder / name).exists() or not (root() / name).is_file():
         return  # of what is missing, Sphinx complains
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -107,11 +112,9 @@ def _bring(name, folder):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="python -m xtalsight.study.book", description=__doc__.splitlines()[0])
-    parser.add_argument("--profile", choices=PROFILES, default="smoke")
     try:
-        print(f"written: {build(parser.parse_args().profile)}")
-    except (FileNotFoundError, ValueError) as error:
+        print(f"written: {build()}")
+    except ValueError as error:
         sys.exit(f"error: {error}")
 
 

@@ -1,6 +1,7 @@
 """The arrays that Ziletti et al. (2018) published: fetched, checked, read without running what is in them, repaired.
 
-``python -m xtalsight.study.published`` fetches them into ``data/published``; where they are, notebooks 03, 04 and 06 can use them.
+``python -m xtalsight.study.published`` fetches them into ``data/published``; where they are, notebooks 13, 14 and 16
+can use them.
 """
 
 import argparse
@@ -41,7 +42,8 @@ def default_folder() -> Path:
 
 
 def fetch(folder, server: str = SERVER) -> list[str]:
-    """Fetch the published arrays, or what is missing of them, as ``pristine_x.pkl, pristine_y.pkl, vacancies_x.pkl, ...``.
+    """Fetch the published arrays, or what is missing of them, as ``pristine_x.pkl, pristine_y.pkl, vacancies_x.pkl,
+    ...``.
 
     Which files to fetch is decided by the names that the data set has on the server. A download that broke off goes on
     where it stopped. A file is compared with the checksum that the server gives; the SHA-256 of the first download is
@@ -71,7 +73,8 @@ def fetch(folder, server: str = SERVER) -> list[str]:
     lock_file = folder / "checksums.json"
     lock = load_json(lock_file) if lock_file.exists() else {}
     pooch.get_logger().setLevel("WARNING")
-    # pooch's own way to a Dataverse starts over when half a gigabyte breaks off near its end, and cannot ask for the original format.
+    # pooch's own way to a Dataverse starts over when half a gigabyte breaks off near its end, and cannot ask for the
+    # original format.
     files = _choose(_list_files(server), folder)
     for name, file in files.items():
         path = pooch.retrieve(
@@ -159,7 +162,8 @@ class _Dtype:
 
 
 class _Array:
-    """Stands for numpy.ndarray in a pickle: NumPy itself would believe a forged type, and take numbers for addresses."""
+    """Stands for numpy.ndarray in a pickle: NumPy itself would believe a forged type, and take numbers for
+    addresses."""
 
     def __setstate__(self, state):
         _, shape, dtype, column_major, data = state
@@ -220,7 +224,8 @@ def read_array(path) -> np.ndarray:
 
 
 def scramble(images: np.ndarray) -> np.ndarray:
-    """Bring images (n, 64, 64, 3) to the layout of the published arrays: channels first, under the shape of channels last."""
+    """Bring images (n, 64, 64, 3) to the layout of the published arrays: channels first, under the shape of channels
+    last."""
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2)).reshape(images.shape)
 
 
@@ -296,8 +301,8 @@ def channel_order(images: np.ndarray, regenerated: np.ndarray) -> dict[tuple[int
     Returns
     -------
     dict
-        For each order, the best first, the root mean square difference from an image to the regenerated one most like it,
-        averaged over the images. ``images[..., order]`` has the channels in that order.
+        For each order, the best first, the root mean square difference from an image to the regenerated one most like
+        it, averaged over the images. ``images[..., order]`` has the channels in that order.
     """
     known = regenerated.reshape(len(regenerated), -1).astype(float)
     differences = {}
@@ -336,8 +341,8 @@ def load(folder=None) -> tuple[pd.DataFrame, dict[str, np.ndarray], str]:
     Returns
     -------
     recipes : DataFrame
-        Columns ``id, label, prototype, element, c_over_a``. The files say nothing but the label: `prototype` is the class,
-        and `element`, by which a split keeps together what is alike, names the group of `copies`.
+        Columns ``id, label, prototype, element, c_over_a``. The files say nothing but the label: `prototype` is the
+        class, and `element`, by which a split keeps together what is alike, names the group of `copies`.
     images : dict
         "pristine" and "vacancies" to (n, 64, 64, 3), channels R, G, B.
     remark : str

@@ -31,15 +31,17 @@ _PACKAGES = (
     "zarr",
 )
 _MARK = re.compile(r"(<!--=(?P<key>[\w.+-]+)(?::(?P<format>[^>]*?))?-->)(?P<value>.*?)(<!--/-->)")
+_TABLE = re.compile(r"^(<!--table (\w+)-->)\n.*?^(<!--/table-->)$", re.MULTILINE | re.DOTALL)
 
 
-# By hand, not by a template: one text is source and page at once, shows its numbers on GitHub and is filled again and again.
+# By hand, not by a template: one text is source and page at once, shows its numbers on GitHub and is filled again and
+# again.
 def fill_numbers(text: str, results: dict, missing: str | None = None) -> str:
     """Put results into the marked places of a Markdown text.
 
-    A place is marked by comments that a reader does not see: ``<!--=cnn.pristine.accuracy:.2%-->99.9 %<!--/-->``. What stands
-    between them is replaced by the result, in the given format of Python (``:.2%``; none prints the number as it is). A
-    result of None, a goal that was not reached, shows as a dash. A result that is not there shows as `missing`.
+    A place is marked by comments that a reader does not see: ``<!--=cnn.pristine.accuracy:.2%-->99.9 %<!--/-->``. What
+    stands between them is replaced by the result, in the given format of Python (``:.2%``; none prints the number as it
+    is). A result of None, a goal that was not reached, shows as a dash. A result that is not there shows as `missing`.
 
     Raises
     ------
@@ -60,11 +62,35 @@ def fill_numbers(text: str, results: dict, missing: str | None = None) -> str:
     return _MARK.sub(value, text)
 
 
+def fill_tables(text: str, folder: Path) -> str:
+    """Put tables into the marked places of a Markdown text.
+
+    A place is marked by two lines, ``<!--table table_01_network-->`` and ``<!--/table-->``; what stands between them is
+    replaced by the file of that name in `folder`.
+
+    Raises
+    ------
+    FileNotFoundError
+        No notebook made the table.
+    """
+    return _TABLE.sub(lambda mark: f"{mark[1]}\n{Path(folder, f'{mark[2]}.md').read_text()}\n{mark[3]}", text)
+
+
+def fill_page(path: Path, results: dict, folder: Path) -> str:
+    """Return the text of a page with the numbers of `results` and the tables of `folder` in their places."""
+    return fill_tables(fill_numbers(Path(path).read_text(), results), folder)
+
+
+def pages() -> list[Path]:
+    """Return the pages that show results: README.md and those in docs/."""
+    return [root() / "README.md", *sorted((root() / "docs").glob("*.md"))]
+
+
 def collect_results(folder: Path) -> dict:
     """Merge the numbers of all notebooks of a profile, sorted by key.
 
-    ``time.<notebook>.earlier_seconds``, what a notebook found done by an earlier run of its own, is added to its time; each
-    notebook's time is given in minutes, too, and the sum of all.
+    ``time.<notebook>.earlier_seconds``, what a notebook found done by an earlier run of its own, is added to its time;
+    each notebook's time is given in minutes, too, and the sum of all.
 
     Raises
     ------
@@ -88,12 +114,13 @@ def collect_results(folder: Path) -> dict:
 
 
 def publish(folder: Path, target: Path, profile: str, results: dict) -> dict:
-    """Copy figures and tables of a profile to `target`, with ``results.json`` and ``manifest.json``; return the numbers there.
+    """Copy figures and tables of a profile to `target`, with ``results.json`` and ``manifest.json``; return the numbers
+    there.
 
-    The manifest names for each figure and table the notebook that made it and its checksum, for each notebook the checksum
-    of its script and its parameters, the checksums of the networks in the package and of its code, and the versions of the
-    libraries. Figures and tables in `target` that no notebook makes any more are removed. Where nothing but measured times has changed,
-    all stays as it is: running again leaves a repository clean.
+    The manifest names for each figure and table the notebook that made it and its checksum, for each notebook the
+    checksum of its script and its parameters, the checksums of the networks in the package and of its code, and the
+    versions of the libraries. Figures and tables in `target` that no notebook makes any more are removed. Where nothing
+    but measured times has changed, all stays as it is: running again leaves a repository clean.
     """
     # A run that was killed can leave a hidden folder beside the finished files.
     files = sorted(file for kind in ("fig", "table") for file in Path(folder, "figures").glob(f"*/{kind}_*.*"))
@@ -164,7 +191,7 @@ def publish_weights(folder: Path, target: Path, results: dict):
         "commit": _commit(),
         "data": "crystals generated from AFLOW prototypes; no published array and no measured structure",
         "compact": {
-            "made_by": "07_robustness",
+            "made_by": "06_damage",
             "input": "fingerprint (64, 64, 3) scaled by the first peak of the powder pattern; mean over four mirror images",
             "classes": [*CLASSES, "none"],
             "trained_on": "crystals damaged in two ways each, some perfect, random crystals of other space groups, random points",
@@ -177,7 +204,7 @@ def publish_weights(folder: Path, target: Path, results: dict):
             "crystals_refused": results["robust.refused.crystals"],
         },
         "any_orientation": {
-            "made_by": "08_any_orientation",
+            "made_by": "08_in_any_orientation",
             "input": "spectra of spherical harmonics (n_shells, n_degrees), in any orientation",
             "classes": [*CLASSES, "none"],
             "trained_on": "clouds cut from crystals, damaged by vacancies, displacements, thermal waves, strain, faults and twins, "
@@ -192,7 +219,7 @@ def publish_weights(folder: Path, target: Path, results: dict):
             "crystals_refused": results["any.refused.crystals"],
         },
         "table_1": {
-            "made_by": "04_cnn_training",
+            "made_by": "03_a_network_learns",
             "input": "fingerprint (64, 64, 3) scaled by the mean distance to the nearest neighbour",
             "classes": [*CLASSES],
             "trained_on": "pristine crystals, all but a random twentieth",

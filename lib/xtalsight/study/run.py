@@ -1,8 +1,9 @@
 """Run one notebook of the study: ``python -m xtalsight.study.run notebooks/NN_name.py --profile full``.
 
-The notebook is made from the script by jupytext, gets the parameters of the profile and is run by papermill. What the cells
-print appears on the terminal as it comes. The executed notebook takes its place in ``build/<profile>/`` only when every cell
-has run, with the numbers of its profile in its text; after an error it lies beside it as ``NN_name.failed.ipynb``.
+The notebook is made from the script by jupytext, gets the parameters of the profile and is run by papermill. What the
+cells print appears on the terminal as it comes. The executed notebook takes its place in ``build/<profile>/`` only when
+every cell has run, with the numbers of its profile in its text; after an error it lies beside it as
+``NN_name.failed.ipynb``.
 """
 
 import argparse
@@ -116,8 +117,8 @@ _CHATTER = re.compile(
 def _finish(path, results):
     """Make the executed notebook fit to read.
 
-    The numbers of this profile are filled into the text, links to figures lead there from the folder of executed notebooks, of
-    each progress bar the last state is kept.
+    The numbers of this profile are filled into the text, links to figures lead there from the folder of executed
+    notebooks, of each progress bar the last state is kept.
     """
     notebook, _ = CoalesceStreamsPreprocessor(enabled=True)(nbformat.read(path, 4), {})
     for cell in notebook.cells:
