@@ -116,7 +116,7 @@ env: $(ENV)
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$python && break; done)
 
-NO_RIVALS := OVITO, freud and MatID could not be installed: what compares with their methods leaves them out
+NO_RIVALS := OVITO, freud, MatID and DScribe could not be installed: what compares with their methods leaves them out
 
 $(ENV): requirements.txt requirements-rivals.txt
 	@set -e; rm -rf .venv; if command -v uv >/dev/null; then \

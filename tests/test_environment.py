@@ -7,6 +7,7 @@ from itertools import chain
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 from xtalsight.study.profiles import root
 
@@ -56,3 +57,32 @@ def test_conda_gets_the_same_versions():
     python, *others = conda[:-1]
     assert python == f"python{PROJECT['requires-python']}"
     assert not any(re.search(r"[<>=]", other) for other in others)
+
+
+def test_the_workflow_of_the_public_repository_asks_for_what_is_there():
+    workflow = yaml.safe_load((root() / ".github" / "workflows" / "study.yml").read_text())
+    assert workflow["jobs"].keys() == {"tests", "colab", "pages"}
+    supported = [python for python in ("3.10", "3.11", "3.12", "3.13", "3.14") if python in _supported()]
+    assert workflow["jobs"]["tests"]["strategy"]["matrix"]["python"] == supported
+    commands = " ".join(step.get("run", "") for job in workflow["jobs"].values() for step in job["steps"])
+    phony = re.search(r"^\.PHONY: (.+)$", (root() / "Makefile").read_text(), re.MULTILINE)[1].split()
+    assert set(re.findall(r"\bmake (\w+)", commands)) <= set(phony)
+    for file in re.findall(r"--(?:requirement|constraint) (\S+)", commands):
+        assert (root() / file).exists()
+
+
+def test_colab_has_no_older_packages_than_the_study_needs():
+    colab = {r.name: r for r in map(Requirement, _lines(root() / ".github" / "colab.txt"))}
+    asked = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["training"]]
+    for requirement in map(Requirement, asked):
+        if requirement.name in colab:
+            pinned = re.search(r"==([\d.]+)", str(colab[requirement.name].specifier))[1].rstrip(".")
+            assert requirement.specifier.contains(pinned), requirement
+
+
+def _supported():
+    return [f"3.{minor}" for minor in range(8, 20) if f"3.{minor}" in SpecifierSet(PROJECT["requires-python"])]
+
+
+def _lines(path):
+    return [line for line in path.read_text().splitlines() if line and line[0] != "#"]

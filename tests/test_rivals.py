@@ -6,10 +6,11 @@ from scipy.spatial.transform import Rotation
 from sklearn.metrics import adjusted_rand_score
 
 from xtalsight import rivals
-from xtalsight.clouds import build_polycrystal
+from xtalsight.clouds import build_polycrystal, cut_cloud
 from xtalsight.crystals import CLASSES, PROTOTYPES, build_crystal, make_recipes
 from xtalsight.rivals import (
     DEGREES,
+    HAS_DSCRIBE,
     HAS_FREUD,
     HAS_OVITO,
     NEIGHBOUR_METHODS,
@@ -17,12 +18,14 @@ from xtalsight.rivals import (
     neighbour_class,
     neighbour_classes,
     segmented_grains,
+    soap,
     space_group_class,
     steinhardt,
 )
 
 needs_ovito = pytest.mark.skipif(not HAS_OVITO, reason="OVITO is not installed")
 needs_freud = pytest.mark.skipif(not HAS_FREUD, reason="freud is not installed")
+needs_dscribe = pytest.mark.skipif(not HAS_DSCRIBE, reason="DScribe is not installed")
 CRYSTALS = {"fcc": bulk("Cu", cubic=True), "bcc": bulk("Fe", cubic=True), "diam": bulk("Si", cubic=True),
             "hex/rh": bulk("Mg"), "sc": bulk("Po", "sc", a=3.35), "bct_139": bulk("In")}  # fmt: skip
 
@@ -146,3 +149,30 @@ def test_grain_segmentation_finds_the_grains_of_a_polycrystal():
     assert adjusted_rand_score(atoms.arrays["grain"], grain) > 0.7
     assert (label == CLASSES.index("fcc")).mean() > 0.5  # at the surface there is no template
     assert (label[grain < 0] == NO_ANSWER).all()
+
+
+@needs_dscribe
+def test_soap_is_the_same_in_any_orientation_and_at_any_scale_whatever_the_element():
+    copper = cut_cloud(bulk("Cu"), 64, "sphere", np.random.default_rng(0))
+    other = copper.copy()
+    other.positions = 1.3 * Rotation.random(rng=1).apply(copper.positions) + 5
+    other.numbers[:] = 79
+    assert soap(copper) == pytest.approx(soap(other), abs=1e-3)
+
+
+@needs_dscribe
+def test_soap_of_two_crystals_differs_more_than_that_of_two_clouds_of_one():
+    rng = np.random.default_rng(0)
+    names = ("fcc", "bcc", "diam", "sc")
+    vectors = np.array([[soap(cut_cloud(CRYSTALS[name], 128, "sphere", rng)) for _ in range(2)] for name in names])
+    assert np.linalg.norm(vectors, axis=-1) == pytest.approx(1)
+    within = np.linalg.norm(vectors[:, 0] - vectors[:, 1], axis=-1).max()
+    first = vectors[:, 0]
+    between = np.linalg.norm(first[:, None] - first, axis=-1)[np.triu_indices(len(names), 1)].min()
+    assert between > 2 * within
+
+
+def test_without_dscribe_there_is_one_clear_sentence(monkeypatch):
+    monkeypatch.setattr(rivals, "HAS_DSCRIBE", False)
+    with pytest.raises(ModuleNotFoundError, match="pip install dscribe"):
+        soap(CRYSTALS["fcc"])

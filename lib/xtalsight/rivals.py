@@ -1,8 +1,8 @@
 """Other ways to tell a crystal structure: space groups by spglib, neighbour analysis by OVITO, bond order by freud, the
-cell that repeats by MatID.
+cell that repeats by MatID, SOAP by DScribe.
 
-OVITO, freud and MatID are optional (``pip install ovito freud-analysis matid``); `HAS_OVITO`, `HAS_FREUD` and
-`HAS_MATID` say whether they are there and can be loaded.
+OVITO, freud, MatID and DScribe are optional (``pip install ovito freud-analysis matid dscribe``); `HAS_OVITO`,
+`HAS_FREUD`, `HAS_MATID` and `HAS_DSCRIBE` say whether they are there and can be loaded.
 """
 
 import numpy as np
@@ -10,6 +10,7 @@ from ase import Atoms
 from scipy.spatial import cKDTree
 
 from xtalsight.crystals import CLASS_OF_SPACE_GROUP, CLASSES, space_group
+from xtalsight.fingerprints import length_scale
 
 try:
     from ovito import modifiers
@@ -32,6 +33,13 @@ except ImportError:
     HAS_MATID = False
 else:
     HAS_MATID = True
+
+try:
+    from dscribe.descriptors import SOAP
+except ImportError:
+    HAS_DSCRIBE = False
+else:
+    HAS_DSCRIBE = True
 
 NO_ANSWER = -1
 """What the functions return when a method finds none of the seven classes."""
@@ -241,3 +249,42 @@ def repeating_cell(atoms: Atoms) -> Atoms:
         raise ModuleNotFoundError("MatID is not installed: pip install matid")
     found = SBC().get_clusters(atoms)
     return max(found, key=lambda cluster: len(cluster.indices)).get_cell() if found else atoms
+
+
+def soap(atoms: Atoms) -> np.ndarray:
+    """Compute the SOAP vector of a finite cloud: the mean of the power spectra of its atoms' neighbourhoods.
+
+    Positions are in units of the length scale from the powder pattern, elements do not count, and neighbours are
+    smeared out by 0.15 and counted up to 2.5 length scales, four shells or so, with 8 radial functions and degrees up
+    to 6.
+
+    Parameters
+    ----------
+    atoms : Atoms
+        A cloud. Cell and ``pbc`` are ignored.
+
+    Returns
+    -------
+    ndarray
+        (252,) float32, of length 1.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        DScribe is not installed.
+    ValueError
+        There is no length scale.
+
+    References
+    ----------
+    A. P. Bartók, R. Kondor, G. Csányi, Phys. Rev. B 87, 184115 (2013), doi:10.1103/PhysRevB.87.184115. L. Himanen et
+    al., Comput. Phys. Commun. 247, 106949 (2020), doi:10.1016/j.cpc.2019.106949.
+    """
+    if not HAS_DSCRIBE:
+        raise ModuleNotFoundError("SOAP needs DScribe: pip install dscribe")
+    places = Atoms(f"H{len(atoms)}", atoms.positions / length_scale(Atoms(positions=atoms.positions), "powder"))
+    descriptor = SOAP(
+        species=["H"], r_cut=2.5, n_max=8, l_max=6, sigma=0.15, average="inner", periodic=False, dtype="float32"
+    )
+    vector = descriptor.create(places)
+    return vector / np.linalg.norm(vector)
