@@ -9,7 +9,8 @@
 # %% [markdown]
 # # How much damage can a network take?
 #
-# **In:** crystals that lack many of their atoms, or whose atoms are displaced. **Out:** what damage does to a fingerprint, a length scale that
+# **In:** crystals that lack many of their atoms, or whose atoms are displaced. **Out:** what damage does to a [fingerprint](../docs/glossary.md#fingerprint), a
+# [length scale](../docs/glossary.md#length-scale) that
 # damage does not move, and a small network trained on damaged crystals.
 #
 # **Result:** the network is right for <!--=robust.compact.vacancies_80.accuracy:.2%-->…<!--/--> of crystals without 80 % of their atoms
@@ -58,12 +59,12 @@ from xtalsight.study.profiles import Run
 profile = "smoke"  # where results come from and go: build/<profile>
 seed = 0  # of structures, weights and the order of the images
 threads = 2  # of TensorFlow: results differ between numbers of threads
-train_per_kind = 10  # crystals of each of the 15 kinds to train on (of the hard ones more), each damaged twice
+train_per_kind = 10  # crystals of each of the 15 prototypes to train on (of the hard ones more), each damaged twice
 counterexamples_to_learn = 30  # random crystals of other space groups to train on, and half as many random points
 epochs = 12  # of the training
-test_per_kind = 2  # crystals of each kind in each test
-scale_per_kind = 2  # crystals of each kind whose length scale is measured
-calibration_per_kind = 10  # crystals of each kind that set the thresholds of the verdict
+test_per_kind = 2  # crystals of each prototype in each test
+scale_per_kind = 2  # crystals of each prototype whose length scale is measured
+calibration_per_kind = 10  # crystals of each prototype that set the thresholds of the verdict
 error_rate = 0.1  # fraction of the true crystals of each class that may be refused
 
 # %%
@@ -78,10 +79,10 @@ earlier = []  # seconds of what an interrupted run had done
 # %% [markdown]
 # ## Missing or displaced
 #
-# Real crystals are not perfect. Atoms are missing, and those that are there vibrate. We measure the first by the fraction of *vacancies*, the
-# second by σ, the standard deviation of each coordinate, as a fraction of the nearest-neighbour distance. Metals melt near σ = 8 %.
+# Atoms are missing, and those that are there vibrate. We measure the first by the fraction of *vacancies*, the second by σ, the standard
+# deviation of each coordinate, as a fraction of the nearest-neighbour distance. Metals melt near σ = 8 %.
 #
-# **Predict:** what happens to the peaks of a [fingerprint](../docs/glossary.md#fingerprint) when half of the atoms are gone? When all atoms are
+# **Predict:** what happens to the peaks of a fingerprint when half of the atoms are gone? When all atoms are
 # displaced by 10 %?
 
 # %%
@@ -101,18 +102,18 @@ for ax in axes[1:]:
     ax.set_ylabel("")
 
 # %% [markdown]
-# *Copper, 256 atoms. Both kinds of damage light up the space between the peaks; displacement also wipes out the outer peaks.* What is lost from the
-# peaks turns into a background of [speckle](../docs/glossary.md#speckle). Vacancies lower all peaks alike, by the square of the fraction of atoms
+# *Copper, 256 atoms. Both light up the space between the peaks; displacement also dims the outer peaks.* What the peaks lose becomes
+# a background of [speckle](../docs/glossary.md#speckle). Vacancies lower all peaks alike, by the square of the fraction of atoms
 # that stay. Displacements lower a peak at scattering vector $s$ by the Debye–Waller factor $\exp(-4\pi^2 s^2 \sigma^2)$, outer peaks more
 # than inner ones. **Neither moves a peak.**
 #
 # ## A length scale that damage does not move
 #
-# Before a fingerprint is computed, the crystal is divided by a [length scale](../docs/glossary.md#length-scale), so that its size does not count. In the
+# A crystal is first divided by a length scale, so that its size does not count. In the
 # paper it is the mean distance to the nearest neighbour. **Predict:** what do displacements do to that mean? (Of twelve neighbours, only the one that
 # came closest counts.)
 #
-# The alternative comes from the *powder pattern*, the diffraction averaged over all orientations. Debye's formula needs only the distances
+# An alternative is the *powder pattern*, the diffraction averaged over all orientations. Debye's formula needs only the distances
 # $r_{ij}$ between atoms:
 #
 # $$ I(s) = 1 + \frac{2}{N} \sum_{i<j} \frac{\sin 2\pi s r_{ij}}{2\pi s r_{ij}} $$
@@ -142,11 +143,8 @@ table["first peak, length_scale()"] = [length_scale(atoms, "powder") / nearest f
 pd.DataFrame(table, index=list(examples)).round(3)
 
 # %% [markdown]
-# The first peak of fcc and bcc lies at √(3/2) in these units, so we take √(3/2) / s as the length. By hand or by `length_scale`, which also removes
-# the scattering by the crystal's outline, it stays within a few percent; the mean distance to the nearest neighbour shrinks by nearly a fifth
-# when atoms are displaced. Is that so for all kinds of crystals, and how far?
-#
-# Three kinds of damage: vacancies, independent displacements, and thermal [waves](../docs/glossary.md#wave), in which neighbours move together, as heat
+# The first peak of fcc and bcc lies at √(3/2) in these units, so we take √(3/2) / s as the length. By hand or by `length_scale`, it stays within two percent; the mean distance to the nearest neighbour shrinks by a fifth
+# when atoms are displaced. Does that hold for other crystals, and how far? We try vacancies, independent displacements, and thermal [waves](../docs/glossary.md#wave), in which neighbours move together, as heat
 # makes them ([evidence](17_damage_compared.ipynb)). From here on, all tests are made of elements that no network was trained on.
 
 
@@ -191,7 +189,7 @@ run.save_figure(figure, "fig_11a_length_scale")
 #
 # Each crystal appears twice, with random damage: up to 94 % vacancies without displacements, up to 24 % displacement without vacancies, less of
 # each together (inside a quarter of an ellipse); up to 2 % strain; 32 to 512 atoms. One in sixteen stays perfect. Of the
-# [kinds](../docs/glossary.md#kind) of crystal that are hardest to tell apart there are more. All displacements here are independent, on purpose: whether that is
+# [prototypes](../docs/glossary.md#prototype) that are hardest to tell apart there are more. All displacements here are independent, on purpose: whether that is
 # good enough for heat, the tests will show.
 
 
@@ -215,8 +213,8 @@ others = counterexamples.make_counterexamples(kinds_of_none, seed + 1, seen)
 print({name: len(recipes) for name, recipes in to_train.items()}, len(others), "of none of the classes")
 
 # %% [markdown]
-# The last line matters. A network with seven answers must give one of them, even for glass. So ours gets an eighth, "none", and structures to learn it from:
-# crystals of random space groups, and random points that keep their distance. Both are
+# A network with seven answers must give one of them, even for glass. So ours gets an eighth, "none", and structures to learn it from:
+# crystals of random space groups, and random points that keep their distance, both
 # [outliers](../docs/glossary.md#outlier): none of the seven [classes](../docs/glossary.md#class).
 
 
@@ -254,7 +252,7 @@ networks.layer_table(small)
 
 # %% [markdown]
 # It is trained as in [notebook 03](03_a_network_learns.ipynb), by `compile` and `fit`, with one trick: every epoch shows a mirror image of each
-# fingerprint. The mirror image of a crystal is a crystal of the same class with other speckle, free of charge.
+# fingerprint. The mirror image of a crystal belongs to the same class and has other speckle, free of charge.
 
 # %%
 pictures = np.concatenate([*train_images.values()])
@@ -270,8 +268,7 @@ history[["epoch", "loss", "accuracy"]].tail(3).round(4)
 #
 # A network always has a largest probability. How low may it be? Crystals that were set aside, with mild damage (up to 40 % vacancies and σ = 8 %),
 # set a threshold for each class: all but <!--=robust.error_rate:.0%-->…<!--/--> of the true crystals of the class lie above it. An answer below
-# is a [refusal](../docs/glossary.md#refusal). (This is *conformal prediction*: other crystals *like these* are refused no more often, whatever the network
-# does.) **Predict:** will all classes get the same threshold?
+# is a [refusal](../docs/glossary.md#refusal). (This is *conformal prediction*: other crystals *like these* are refused no more often.) **Predict:** will all classes get the same threshold?
 
 # %%
 seeds = {"calibration": seed + 4, "check": seed + 5}
@@ -290,10 +287,10 @@ pd.DataFrame(columns, index=CLASSES).round(4)
 
 # %% [markdown]
 # *Threshold of each class, and how many of other true crystals are refused:* <!--=robust.refused.crystals:.2%-->…<!--/--> of all. A class
-# whose crystals are hard to tell has a low threshold. The library's threshold is slightly lower than the quantile by hand: it allows for
-# the small number of crystals that set it. How many outliers get through is the question of [notebook 07](07_what_to_refuse.ipynb).
+# whose crystals are hard to tell has a low threshold. The library's threshold allows, unlike the plain quantile by hand,
+# for the small number of crystals that set it. How many outliers get through is the question of [notebook 07](07_what_to_refuse.ipynb).
 #
-# We save the network and its verdict. It travels with the package, and later notebooks compare with it.
+# The network and its [verdict](../docs/glossary.md#verdict) travel with the package.
 
 # %%
 networks.save(compact, run.path("robust.keras"))
@@ -303,7 +300,7 @@ store.save_json(run.path("robust.json"), verdict)
 # %% [markdown]
 # ## How far does it hold?
 #
-# Always the same crystals, equally many of each kind; one thing is done to them at a time. **Predict:** at which σ does the accuracy fall? Remember
+# Always the same crystals, equally many of each prototype; one thing is done to them at a time. **Predict:** at which σ does the accuracy fall? Remember
 # where the length scale breaks. Are waves worse than independent displacements?
 
 # %%
@@ -328,11 +325,10 @@ figure, axes = plt.subplots(1, 3, figsize=(7, 3), sharey=True)
 shown = {"right, if it must answer": (accuracy, "o-", "black")}
 shown["answered"] = {test: o.answered for test, o in outcomes.items()}, "s--", "0.6"
 for ax, (name, (_, values)) in zip(axes, TESTS.items()):
-    for label, (shares, style, color) in shown.items():
+    for place, (label, (shares, style, color)) in zip((-0.01, 0.01), shown.items()):
         share, low, high = np.array([shares[name, x] for x in values]).T
-        ax.errorbar(
-            100 * np.array(values), share, [share - low, high - share], fmt=style, color=color, ms=4, label=label
-        )
+        x = 100 * (np.array(values) + place * np.ptp(values))  # a little aside, so that none hides the other
+        ax.errorbar(x, share, [share - low, high - share], fmt=style, color=color, ms=4, elinewidth=0.8, label=label)
     xlabel = "missing (%)" if name == "vacancies" else "σ (% of neighbour distance)"
     ax.set(title=name, xlabel=xlabel, ylim=(-0.03, 1.03))
 axes[0].set_ylabel("share of crystals")
@@ -348,12 +344,12 @@ run.save_figure(figure, "fig_11g_compact")
 # it ([evidence](17_damage_compared.ipynb)). The network knows: at 20 %
 # it answers <!--=robust.compact.displacements_20.answered:.1%-->…<!--/-->, and <!--=robust.compact.displacements_20.wrong_accepted:.1%-->…<!--/-->
 # of all are wrong and accepted. Waves, which it has never seen, cost little:
-# at 15 % <!--=robust.compact.waves_15.accuracy:.1%-->…<!--/--> are right. How other methods do on the same crystals, and what each ingredient is worth,
-# is [measured separately](17_damage_compared.ipynb).
+# at 15 % <!--=robust.compact.waves_15.accuracy:.1%-->…<!--/--> are right. Other methods on the same crystals, and what each ingredient is worth:
+# [evidence](17_damage_compared.ipynb).
 #
 # ## One crystal
 #
-# **Predict:** from which picture on would *you* no longer dare to name the crystal?
+# **Predict:** from which column on would *you* no longer dare to name the crystal?
 
 # %%
 crystal = base[base.prototype == "fcc"].head(1)
@@ -369,11 +365,12 @@ best, refused = says[:, : len(CLASSES)].argmax(axis=1), classify.is_refused(says
 
 # %%
 figure, axes = plt.subplots(4, 4, figsize=(7, 7.6))
+limits = np.array([-0.15, 1.03]) * copies["vacancies", 0].cell.lengths()[0]
 panels = zip(axes[::2].flat, axes[1::2].flat, copies.items(), looks, best, refused)
 for above, below, ((what, x), atoms), look, label, is_refused in panels:
-    above.scatter(*atoms.positions[:, :2].T, s=14, color="0.25", alpha=0.5, lw=0)
-    done = f"{x:.0%} missing" if what == "vacancies" else f"displaced, σ = {x:.0%}"
-    above.set(title=done if x else "perfect", aspect="equal")
+    above.scatter(*atoms.positions[:, :2].T, s=10, color="0.25", alpha=0.5, lw=0)
+    done = f"{100 * x:.0f} % missing" if what == "vacancies" else f"displaced, σ = {100 * x:.0f} %"
+    above.set(title=done if x else "perfect", aspect="equal", xlim=limits, ylim=limits)
     plots.draw_fingerprint(look, below)
     below.set(xlabel="", ylabel="", xticks=[], yticks=[])
     text, color = ("no answer", "0.4") if is_refused else (CLASSES[label], plots.CLASS_COLORS[label])

@@ -171,13 +171,14 @@ for ax, values, title in zip(axes, (S, S_rotated), ("S on the shell, as cut", "S
 figure.colorbar(image, ax=axes[:2], label="√S")
 axes[2].bar(DEGREES - 0.35, by_hand, 0.7, color="0.35", label="as cut")
 axes[2].bar(DEGREES + 0.35, by_hand_rotated, 0.7, color="0.75", label="rotated")
-axes[2].set(title="power of each degree", xlabel="degree l", ylabel="$P_l$", ylim=(0, 1.4 * by_hand.max()))
+axes[2].set(
+    title="power of each degree", xlabel="degree l", ylabel="$P_l$", ylim=(0, 1.4 * by_hand.max()), xticks=DEGREES[::4]
+)
 axes[2].legend(ncols=2, loc="upper center")
 run.save_figure(figure, "fig_14c_by_hand")
 
 # %% [markdown]
-# *One shell of the ball, {111} and {200} peaks together: rotation moves the peaks and leaves the power of each degree.* The reason is
-# group theory in one sentence: a rotated $Y_{lm}$ is a sum of the $2l + 1$ harmonics *of the same degree*, so rotations mix
+# *The eight {111} peaks of copper: rotation moves them and leaves the power of each degree.* The reason in one sentence: a rotated $Y_{lm}$ is a sum of the $2l + 1$ harmonics *of the same degree*, so rotations mix
 # the $a_{lm}$ of one $l$ by a unitary matrix, and the sum of squares stays. Odd degrees vanish
 # since $S(-\mathbf{s}) = S(\mathbf{s})$ (Friedel). $P_0$ is the mean over all directions, the powder pattern; the other degrees
 # say how the peaks of a shell lie to each other.
@@ -209,14 +210,12 @@ run.save_figure(figure, "fig_14a_spectra")
 # or 12 directions make a pattern of bright and dark degrees. Random points have their mean, $P_0$,
 # and faint [speckle](../docs/glossary.md#speckle) without a pattern.
 #
-# Something is lost: $2l + 1$ orders become one number, so shells may rotate against each other and nothing changes (exercise 2). Do two
-# classes become equal? Among perfect balls none do; tetragonal crystals whose axes are nearly those of bcc or fcc come closest
-# ([evidence](18_orientations_compared.ipynb)).
+# Something is lost: $2l + 1$ orders become one number, so shells may rotate against each other and nothing changes (exercise 2). Among
+# perfect balls no two classes become equal; nearly cubic tetragonal crystals come closest ([evidence](18_orientations_compared.ipynb)).
 #
 # ## Clouds to train on
 #
-# Balls, random convex bodies, balls in a slab or wire or at a face, edge or corner, and supercells, of 40 to 512 atoms, in random
-# orientation. [Kinds](../docs/glossary.md#kind) that come close to another class get more of them, and half of these extra tetragonal
+# Balls, random convex bodies, pieces of a slab, wire or corner, and supercells, of 40 to 512 atoms, in random orientation. [Kinds](../docs/glossary.md#kind) that come close to another class get more of them, and half of these extra tetragonal
 # crystals are among the nearest to bcc or fcc.
 
 # %%
@@ -273,7 +272,7 @@ to_train["label"] = crystals.known_labels(to_train)
 to_train.groupby("label").agg(clouds=("id", "size"), atoms=("n_atoms", "median")).rename(index=dict(enumerate(CLASSES)))
 
 # %% [markdown]
-# The network also sees structures of none of the classes: random crystals of other space groups, half of them packed as densely as metals;
+# Structures of none of the classes: random crystals of other space groups, most of them packed as densely as metals;
 # ordered subsets of cubic classes, which differ from a crystal with vacancies by their order alone; random points.
 # (All these numbers, and the size of the network, were chosen after looking at tests like those below.)
 
@@ -389,13 +388,13 @@ run.save_figure(figure, "fig_14b_accuracy")
 
 # %% [markdown]
 # *Share of clouds named correctly, with 95 % intervals, by the network for spectra (<!--=any.tests:,-->…<!--/--> clouds a test) and by that for fingerprints in the
-# standard orientation (the first <!--=any.few-->…<!--/-->).* In random orientation the latter is lost: it
+# standard orientation (the first <!--=any.few-->…<!--/-->); σ: standard deviation of each coordinate over the distance of neighbours.* In random orientation the latter is lost: it
 # names <!--=any.compact.perfect.accuracy:.0%-->…<!--/--> of the perfect clouds. The spectra
 # reach <!--=any.spectra.perfect.accuracy:.2%-->…<!--/-->, <!--=any.spectra.vacancies_50.accuracy:.2%-->…<!--/--> with half of the atoms
 # and <!--=any.spectra.displacements_10.accuracy:.2%-->…<!--/--> where atoms are displaced by 10 %: the waves sum over all atoms, and a hole next to one
-# of them hardly matters. Methods that look at neighbours do not care about orientation either; they lose as neighbours go, or have no type
-# for some of the classes ([evidence](18_orientations_compared.ipynb)). Of our own errors most lie between the
-# tetragonal class and the cubic ones that it borders on, where little more can be known ([evidence](18_orientations_compared.ipynb)).
+# of them hardly matters. Methods that look at neighbours do not care about orientation either, but fail as neighbours go missing, and have no type
+# for some of the classes. Most errors of the spectra lie between the tetragonal class and the cubic ones that it
+# borders on ([evidence for both](18_orientations_compared.ipynb)).
 #
 # ## Knowing when not to answer
 #
@@ -436,9 +435,9 @@ refused_crystals = classify.is_refused(check, thresholds).mean()
 refusals.to_frame().style.format("{:.1%}")
 
 # %% [markdown]
-# Of these outliers <!--=any.refused.all:.1%-->…<!--/--> are refused, of the worst kind <!--=any.refused.least:.1%-->…<!--/-->, and of
-# other true crystals <!--=any.refused.crystals:.2%-->…<!--/-->. What an answer is then worth, and for real crystals, is measured
-# elsewhere ([evidence](18_orientations_compared.ipynb), [more](19_refusals_tested.ipynb)).
+# The network refuses <!--=any.refused.all:.1%-->…<!--/--> of these outliers, of the worst kind <!--=any.refused.least:.1%-->…<!--/-->, and of
+# other true crystals <!--=any.refused.crystals:.2%-->…<!--/-->. What an answer is then worth is measured
+# elsewhere ([evidence](18_orientations_compared.ipynb)), for real crystals, too ([evidence](19_refusals_tested.ipynb)).
 #
 # The network now travels with the package, beside the [compact one](06_damage.ipynb) and [that of the paper](03_a_network_learns.ipynb).
 # (Only the full run replaces those in `lib/`.)
