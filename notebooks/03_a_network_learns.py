@@ -79,13 +79,16 @@ print(remark)
 {state: (stack.shape, stack.dtype) for state, stack in images.items()}
 
 # %%
-figure, axes = plt.subplots(2, 7, figsize=(7, 2.3))
+NAMES = {"pristine": "pristine", "vacancies_25": "25 % vacancies"}
+figure, axes = plt.subplots(2, 7, figsize=(7, 2.5))
 for label, column in enumerate(axes.T):
     for ax, stack in zip(column, images.values()):
         plots.draw_fingerprint(stack[np.argmax(labels == label)], ax)
+        ax.set_axis_off()
     column[0].set_title(CLASSES[label])
-axes[0, 0].text(-0.2, 0.5, "pristine", rotation=90, ha="right", va="center", transform=axes[0, 0].transAxes)
-axes[1, 0].text(-0.2, 0.5, "25 % vacancies", rotation=90, ha="right", va="center", transform=axes[1, 0].transAxes)
+for ax, text in zip(axes[:, 0], NAMES.values()):
+    ax.text(-0.1, 0.5, text, rotation=90, ha="right", va="center", transform=ax.transAxes)
+
 # %% [markdown]
 # *One crystal of each [class](../docs/glossary.md#class): trained on above, tested on below.* We set a twentieth of the structures
 # aside, picked at random as in the paper.
@@ -118,16 +121,13 @@ model = keras.Model(inputs, outputs, name="table_1_paper")
 # %%
 table = networks.layer_table(model)
 run.save_table(table, "table_01_network")
+same = networks.table_1_network(seed=seed)  # the library's has the same layers and starts from the same weights
+assert table.equals(networks.layer_table(same)) and model.count_params() == 365_719
+assert all(np.array_equal(ours, theirs) for ours, theirs in zip(model.get_weights(), same.get_weights()))
 table
 
 # %% [markdown]
-# The hidden layer, by far: it is connected to each of the 2,048 numbers that the last convolution puts out. The library has
-# the same network; ours has the same layers and starts from the same weights:
-
-# %%
-same = networks.table_1_network(seed=seed)
-assert table.equals(networks.layer_table(same)) and model.count_params() == 365_719
-assert all(np.array_equal(ours, theirs) for ours, theirs in zip(model.get_weights(), same.get_weights()))
+# The hidden layer, by far: it is connected to each of the 2,048 numbers that the last convolution puts out.
 
 # %%
 figure, ax = plt.subplots(figsize=(9, 2.8))
@@ -199,14 +199,11 @@ run.save_figure(figure, "fig_06_loss")
 # %%
 probabilities = {state: inference.predict(model, stack) for state, stack in images.items()}
 confusion = {state: confusion_matrix(labels, p.argmax(axis=1), labels=range(7)) for state, p in probabilities.items()}
-titles = {"pristine": "Table 3: pristine", "vacancies_25": "Table 4: 25 % vacancies"}
 files = {"pristine": "table_03_confusion_pristine", "vacancies_25": "table_04_confusion_vacancies_25"}
-
-# %%
-for state, matrix in confusion.items():
+for number, (state, matrix) in enumerate(confusion.items(), start=3):
     figure, ax = plt.subplots(figsize=(4.5, 4.5))
     plots.draw_confusion(matrix, ax)
-    ax.set_title(titles[state])
+    ax.set_title(f"Table {number}: {NAMES[state]}")
     run.save_figure(figure, files[state])
     run.save_table(pd.DataFrame(matrix, index=CLASSES, columns=CLASSES).reset_index(names="true"), files[state])
 
@@ -248,7 +245,7 @@ rows = []
 for split, (_, unseen) in splits.items():
     for state, answer in answers[split].items():
         right, low, high = classify.share(answer[unseen] == labels[unseen])
-        rows.append([split, state, len(unseen), f"{right:.1%}", f"{low:.1%} to {high:.1%}"])
+        rows.append([split, NAMES[state], len(unseen), f"{right:.1%}", f"{low:.1%} to {high:.1%}"])
 pd.DataFrame(rows, columns=["split", "crystals", "held out", "right", "95 % interval"])
 
 # %% [markdown]
@@ -281,14 +278,15 @@ def resembled(error):
 
 
 # %%
-figure, axes = plt.subplots(2, 4, figsize=(7, 4))
+figure, axes = plt.subplots(2, 4, figsize=(7.5, 4.2))
 for ax in axes.flat:
     ax.set_axis_off()
 for (above, below), error in zip(axes.T, wrong.drop_duplicates(["state", "row"]).itertuples()):
     plots.draw_fingerprint(images[error.state][error.row], above)
-    above.set_title(f"{error.element} {CLASSES[labels[error.row]]}\n{error.state.replace('_25', ', 25 %')}")
+    ratio = "" if np.isnan(error.c_over_a) else f", c/a {error.c_over_a:.2f}"
+    above.set_title(f"{error.element} {CLASSES[labels[error.row]]}{ratio}\n{NAMES[error.state]}")
     plots.draw_fingerprint(images["pristine"][resembled(error)], below)
-    below.set_title(f"taken for {CLASSES[error.answer]},\ne.g. {recipes.element[resembled(error)]}")
+    below.set_title(f"taken for {CLASSES[error.answer]},\nlike {recipes.element[resembled(error)]}")
 axes[0, 0].text(0, 0.5, "" if len(wrong) else "no crystal is wrong", transform=axes[0, 0].transAxes)
 run.save_figure(figure, "fig_06b_wrong")
 
@@ -329,8 +327,6 @@ for split, (_, unseen) in splits.items():
         results[f"cnn.table_1.{split}.held_out.{state}.loss"] = histories[split][f"{state}_loss"].iloc[-1]
 for state, measure in product(images, ("accuracy", "balanced_accuracy")):
     results[f"cnn.{state}.{measure}"] = results[f"cnn.table_1.random.all.{state}.{measure}"]
-
-# %%
 earlier = [h[: h.attrs["resumed_epochs"]] for h in (grouped_history, compact_history)]  # by a run that was interrupted
 seconds = sum(h.seconds.sum() + h.validation_seconds.sum() for h in earlier if len(h))
 run.save_results(results | {"time.03_a_network_learns.earlier_seconds": seconds})

@@ -142,7 +142,7 @@ def intensity(atoms):
 
 
 # %% [markdown]
-# Now expand it in spherical harmonics, the waves of a sphere, and add up the squares of all orders *m* of each degree *l*:
+# Now expand it in spherical harmonics, and add up the squares of all orders *m* of each degree *l*:
 #
 # $$ a_{lm} = \int S \, Y_{lm}^* \, d\Omega, \qquad P_l = \sqrt{\frac{1}{4\pi} \sum_{m=-l}^{l} |a_{lm}|^2}. $$
 #
@@ -181,7 +181,7 @@ run.save_figure(figure, "fig_14c_by_hand")
 # *The eight {111} peaks of copper: rotation moves them and leaves the power of each degree.* The reason in one sentence: a rotated $Y_{lm}$ is a sum of the $2l + 1$ harmonics *of the same degree*, so rotations mix
 # the $a_{lm}$ of one $l$ by a unitary matrix, and the sum of squares stays. Odd degrees vanish
 # since $S(-\mathbf{s}) = S(\mathbf{s})$ (Friedel). $P_0$ is the mean over all directions, the powder pattern; the other degrees
-# say how the peaks of a shell lie to each other.
+# describe how the peaks of a shell are arranged.
 #
 # How many shells and degrees are enough? In a cloud of diameter $D$ no wave of $S$ is shorter than $1/D$, so shells may lie $1/2D$
 # apart. For 256 atoms that makes <!--=any.shells-->…<!--/--> shells on the [ring](../docs/glossary.md#ring) of the old fingerprint
@@ -231,9 +231,9 @@ to_train.loc[near, "c_over_a"] = (lowest + 0.04 * where)[near]
 to_train = clouds.pristine(to_train)
 
 # %% [markdown]
-# Damage comes as in nature and in calculations. Up to 86 % of the atoms are missing, or the others displaced by up to 20 % of the
-# neighbour distance; one cloud in sixteen stays perfect. In more than half, part of the displacement is *thermal
-# [waves](../docs/glossary.md#wave)*: neighbours move together. What is strained by up to 2 % keeps the label of its parent.
+# Damage comes as in nature and in calculations. Up to 86 % of the atoms are missing and the others displaced by up to 20 % of the
+# neighbour distance, the more of one the less of the other; one cloud in sixteen stays perfect. In more than half, part of the displacement is *thermal
+# [waves](../docs/glossary.md#wave)*: neighbours move together. A crystal strained by up to 2 % keeps the label of its parent.
 
 # %%
 hurt = spared > 1 / 16
@@ -519,6 +519,6 @@ float(np.abs(power(twisted) - power(coefficients)).max())
 # - A rotation changes the fingerprint beyond recognition, and the power of each degree of spherical harmonics on each shell not at all.
 # - With these spectra neither orientation nor cell need be known: <!--=any.spectra.vacancies_25.accuracy:.2%-->…<!--/--> at 25 % vacancies,
 #   for elements never seen.
-# - The orders m are lost; where grains of one metal meet, they are just what tells these apart.
+# - The orders m are lost, and only they tell two grains of one metal apart.
 #
 # Next: [09 Which atom belongs to which crystal?](09_every_atom.ipynb) keeps the orders and maps a polycrystal.

@@ -64,7 +64,6 @@ threads = 2  # of TensorFlow: results differ between numbers of threads
 # %%
 run = Run("18_orientations_compared", profile)
 run.needs("08_in_any_orientation")
-run.needs("14_networks_compared")
 networks.make_reproducible(seed, threads)
 lesson = store.load_json(run.folder / "results" / "08_in_any_orientation.json")
 verdict = store.load_json(run.path("any_orientation.json"))

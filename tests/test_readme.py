@@ -10,9 +10,16 @@ import yaml
 from xtalsight.study.profiles import root
 
 SCRIPTS = sorted((root() / "notebooks").glob("[0-9]*.py"))
-TEXTS = [root() / "README.md", root() / "notebooks" / "walkthrough.md", *SCRIPTS]
+PAGES = [root() / "README.md", root() / "notebooks" / "walkthrough.md", *sorted((root() / "docs").glob("*.md"))]
+TEXTS = [*PAGES, *SCRIPTS]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-ADDRESSES = ("https://doi.org/", "https://www.ovito.org", "https://gitlab.com/ase/ase")
+ADDRESSES = (
+    "https://doi.org/",
+    "https://www.ovito.org",
+    "https://gitlab.com/ase/ase",
+    "https://distributed.dask.org",
+    "https://jobqueue.dask.org",
+)
 
 
 @pytest.mark.parametrize("file", TEXTS, ids=lambda file: file.name)
@@ -36,8 +43,32 @@ def test_readme_names_every_notebook_with_its_question():
         assert f"| {script.stem[:2]} | [{title}](notebooks/{script.stem}.ipynb) |" in readme
 
 
-def test_code_in_the_readme_runs():
-    blocks = re.findall(r"```python\n(.*?)```", (root() / "README.md").read_text(), re.DOTALL)
+def test_readme_is_short():
+    source = (root() / "README.md").read_text()
+    assert len(source.encode()) <= 12_000
+    assert len(re.sub(r"<!--.*?-->|\]\([^)]*\)", "", source).encode()) <= 8_000, "as it is read"
+
+
+def test_one_word_for_one_thing():
+    """Length scale, classifier, outlier, arbitrary orientation: words that the field has, and no others for them."""
+    others = re.compile(r"\b(ruler|judges?|judged|strangers?|whom|anyhow)\b", re.IGNORECASE)
+    sources = [*TEXTS, *(root() / "lib").rglob("*.py")]
+    found = {path.name: words for path in sources if (words := set(others.findall(path.read_text())))}
+    assert not found
+
+
+def test_every_word_that_is_linked_is_in_the_glossary():
+    headings = re.findall(r"^## (.+)", (root() / "docs" / "glossary.md").read_text(), re.MULTILINE)
+    anchors = {heading.lower().replace(",", "").replace(" ", "-") for heading in headings}
+    for text in TEXTS:
+        linked = re.findall(r"glossary\.md#([\w-]+)\)", text.read_text())
+        assert set(linked) <= anchors, text.name
+
+
+def test_code_in_the_pages_runs():
+    blocks = re.findall(
+        r"```python\n(.*?)```", "\n".join(page.read_text() for page in PAGES if page.stem != "cluster"), re.DOTALL
+    )
     assert blocks
     for block in blocks:
         assert len(block.splitlines()) <= 5
