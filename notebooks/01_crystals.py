@@ -329,4 +329,5 @@ assert abs(counted[4].mean() - counted[5].mean()) < 0.4 < counted[0].mean() - co
 # - spglib confirms every label, and one row of a table rebuilds every structure.
 # - The standard cell undoes the random rotation; what is robust to rotation is the cell.
 #
-# Next: [02 What does a network see of a crystal?](02_fingerprints.ipynb) turns the structures into fingerprints.
+# Next: [02 What does a network see of a crystal?](02_fingerprints.ipynb) turns the structures into
+# [fingerprints](../docs/glossary.md#fingerprint).

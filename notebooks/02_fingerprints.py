@@ -116,17 +116,18 @@ for ax, pattern, title in zip(axes, (intensity, intensity * ring), ("the whole d
     ax.set_title(title)
 bar = figure.colorbar(axes[1].images[0], ax=axes, ticks=[1e-4, 1e-2, 0.1, 1], format="%g", shrink=0.85)
 bar.set_label("intensity / brightest pixel")
+brightest_on_ring = (intensity * ring).max()
 print(
-    f"centre {intensity[31, 31]:,.0f}, brightest of the ring {(intensity * ring).max():,.0f}; {len(atoms)}² = {len(atoms) ** 2:,}"
+    f"centre {intensity[31, 31]:,.0f}, brightest of the ring {brightest_on_ring:,.0f}; {len(atoms)}² = {len(atoms) ** 2:,}"
 )
 
 # %% [markdown]
-# *The same pattern twice, on one scale; colour is intensity to the power 1/4.* In the middle all waves are in step and give nearly the square
-# of the number of atoms (no pixel lies exactly there), whatever the crystal. This direct beam says how many atoms there are and nothing about
+# *The same pattern twice, on one scale; colour is intensity to the power 1/4.* On the axis all waves are in step and give the square
+# of the number of atoms, whatever the crystal; no pixel lies exactly there. This direct beam says how many atoms there are and nothing about
 # how they are arranged, so it is cut away: what counts is the [ring](../docs/glossary.md#ring) between 10 and 30 pixels.
 #
-# The spots on the ring are just as bright. There the waves of all atoms are in step *again*, whole wavelengths apart. **Predict:** the
-# innermost spots are the (110) reflections, at |s| = √2/a, and a = 2/√3 Å when neighbours are 1 Å apart. Do they lie there?
+# The innermost spots on the ring are just as bright. There the waves of all atoms are in step *again*, whole wavelengths apart. **Predict:**
+# these spots are the (110) reflections, at |s| = √2/a, and a = 2/√3 Å when neighbours are 1 Å apart. Do they lie there?
 
 # %%
 brightest = np.linalg.norm(s[np.unravel_index((intensity * ring).argmax(), ring.shape)])
@@ -200,7 +201,7 @@ print(f"largest difference to fingerprint(): {largest:.0e}")
 #
 # ## Seven classes
 #
-# **Predict:** bct_139 is bcc, stretched; hex/rh and fcc both have twelve nearest neighbours. Will their fingerprints look alike?
+# One fingerprint for each [class](../docs/glossary.md#class). **Predict:** bct_139 is bcc, stretched; hex/rh and fcc both have twelve nearest neighbours. Will their fingerprints look alike?
 
 # %%
 example = {label: recipes["pristine"].query("label == @label").iloc[0].to_dict() for label in range(len(CLASSES))}
@@ -275,7 +276,7 @@ print(f"{len(failures)} structures without a fingerprint")
 
 # %% [markdown]
 # Size is scaled away, so for fcc and bcc nothing is free but the element. **Predict:** how many of the pristine structures differ in
-# more than their size, and how much do fingerprints of one prototype vary?
+# more than their size, and how much do fingerprints of one [prototype](../docs/glossary.md#prototype) vary?
 
 # %%
 distinct = recipes["pristine"].drop_duplicates(["prototype", "element", "c_over_a", "alpha", "z"])
@@ -309,22 +310,20 @@ variety.T.style.format(precision=2)
 # (<!--=fingerprints.dark_fraction:.0%-->…<!--/--> of its pixels) is darker than the darkest grey of an 8-bit image: stored as PNG, it would be lost.
 
 # %%
-run.save_results(
-    {
-        "fingerprints.structures": sum(map(len, recipes.values())),
-        "fingerprints.failures": len(failures),
-        "fingerprints.reference.structures": len(structures),
-        "fingerprints.reference.largest_difference": difference,
-        "fingerprints.float64.largest_difference": float32_error,
-        "fingerprints.quirks.largest_change": change.max(),
-        "fingerprints.quirks.smallest_change": change.min(),
-        "fingerprints.dark_fraction": dark,
-        "fingerprints.outside_ring": outside,
-        "fingerprints.distinct_crystals": len(distinct),
-    }
-    | {"time.fingerprints.seconds": round(seconds, 1)}
-    | {"time.02_fingerprints.earlier_seconds": round(max(0, earlier_seconds), 1)}
-)
+results = {
+    "fingerprints.structures": sum(map(len, recipes.values())),
+    "fingerprints.failures": len(failures),
+    "fingerprints.reference.structures": len(structures),
+    "fingerprints.reference.largest_difference": difference,
+    "fingerprints.float64.largest_difference": float32_error,
+    "fingerprints.quirks.largest_change": change.max(),
+    "fingerprints.quirks.smallest_change": change.min(),
+    "fingerprints.dark_fraction": dark,
+    "fingerprints.outside_ring": outside,
+    "fingerprints.distinct_crystals": len(distinct),
+    "time.fingerprints.seconds": round(seconds, 1),
+}
+run.save_results(results | {"time.02_fingerprints.earlier_seconds": round(max(0, earlier_seconds), 1)})
 
 # %% [markdown]
 # ## Exercises

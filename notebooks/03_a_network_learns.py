@@ -252,8 +252,8 @@ pd.DataFrame(rows, columns=["split", "crystals", "held out", "right", "95 % inte
 # On elements that it never saw, the network names the right class
 # for <!--=cnn.table_1.grouped.held_out.vacancies_25.accuracy:.2%-->…<!--/--> of the defective crystals: what it learned is the structure, not
 # the element. The interval says how much that proves: with <!--=cnn.table_1.grouped.held_out.vacancies_25.structures:.0f-->…<!--/--> crystals,
-# the true share may be as low as <!--=cnn.table_1.grouped.held_out.vacancies_25.low:.1%-->…<!--/-->. Other networks, seeds and the published
-# arrays do no worse ([evidence](14_networks_compared.ipynb)).
+# the true share may be as low as <!--=cnn.table_1.grouped.held_out.vacancies_25.low:.1%-->…<!--/-->. Other networks and
+# other seeds do no worse ([evidence](14_networks_compared.ipynb)).
 #
 # ## What it gets wrong
 #
@@ -340,7 +340,7 @@ run.save_results(results | {"time.03_a_network_learns.earlier_seconds": seconds}
 #
 # Show both networks a black fingerprint, the speckle of atoms without order (intensities with an exponential distribution), the mean of
 # a bcc and an fcc fingerprint, and an fcc fingerprint a tenth as bright. **Predict:** which classes do they name, and how large is the
-# largest probability? Hint: `inference.predict(model, pictures)`; the networks are `model` and `compact`.
+# largest probability? Hint: `inference.predict(model, stack)`; the networks are `model` and `compact`.
 
 # %% tags=["hide-cell"]
 # @title Solution 1

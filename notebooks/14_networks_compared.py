@@ -12,10 +12,10 @@
 # **In:** the fingerprints of [02](02_fingerprints.ipynb) and the networks of [03](03_a_network_learns.ipynb). **Out:** more trainings,
 # compared; every error; how fast a training could be.
 #
-# **Result:** no. A network of <!--=cnn.compact.parameters:,-->…<!--/--> parameters does what that of the paper
-# does with <!--=cnn.table_1.parameters:,-->…<!--/-->, whatever is held out: <!--=cnn.compact.trainings_all_right-->…<!--/-->
-# of <!--=cnn.compact.trainings-->…<!--/--> trainings, each of at most <!--=cnn.compact.seconds.max:.0f-->…<!--/--> s, end with every
-# crystal right.
+# **Result:** no. A network of <!--=cnn.compact.parameters:,-->…<!--/--> parameters does as well as the paper's, which
+# has <!--=cnn.table_1.parameters:,-->…<!--/-->, whatever is held out: after <!--=cnn.compact.trainings_all_right-->…<!--/-->
+# of <!--=cnn.compact.trainings-->…<!--/--> trainings, of at most <!--=cnn.compact.seconds.max:.0f-->…<!--/--> s each, every crystal is
+# right.
 #
 # ![Loss of all trainings](../figures/fig_06a_losses.png)
 #
@@ -123,8 +123,7 @@ print({name: f"{fraction:.1%}" for name, fraction in twin.items()})
 # ## The networks
 #
 # The network of Table 1 was trained in 03, on either split. The report describes a variant without activation, so that it is
-# linear up to the maxima of its pooling and the last softmax; what the report's network would do on the published arrays is asked in
-# [13](13_claims_of_the_sources.ipynb).
+# linear up to the maxima of its pooling and the last softmax; [13](13_claims_of_the_sources.ipynb) trains that one, too.
 
 # %%
 networks.layer_table(networks.table_1_network("report")).query("kernel != '' or parameters > 0 or type == 'Dropout'")

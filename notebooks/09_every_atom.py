@@ -1,0 +1,448 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Which atom belongs to which crystal?
+#
+# **In:** a polycrystal as a simulation writes it, a list of atoms. **Out:** for every atom the grain that it belongs to; for every
+# grain its [class](../docs/glossary.md#class), its lattice, its orientation and its neighbours.
+#
+# **Result:** in a polycrystal of all seven classes without a quarter of its
+# atoms, <!--=atoms.waves.vacancies_25.all:.1%-->…<!--/--> of the atoms get the right class, boundaries included. Template matching
+# names <!--=atoms.ptm.vacancies_25.all:.0%-->…<!--/--> of them ([evidence](20_polycrystals_compared.ipynb)).
+#
+# ![A polycrystal, atom by atom](../figures/fig_15_map.png)
+#
+# **Time:** about <!--=time.09_every_atom.minutes:.0f-->…<!--/--> minutes on two cores; one with the parameters below. The numbers in the
+# text are those of the full run.
+
+# %% tags=["colab"]
+import os
+import subprocess
+
+REPOSITORY = "…"  # its address: [tool.xtalsight] in pyproject.toml, written here by `make sync`
+if "COLAB_RELEASE_TAG" in os.environ and not os.path.exists("profiles.yaml"):
+    # Fetch the study and install it beside Colab's own TensorFlow and NumPy.
+    if not os.path.exists("xtalsight"):
+        subprocess.run(["git", "clone", "--quiet", "--depth", "1", REPOSITORY, "xtalsight"], check=True)
+    subprocess.run(["sh", "xtalsight/notebooks/colab.sh"], check=True)
+    os.chdir("xtalsight/notebooks")
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from ase.build import bulk
+from ase.calculators.emt import EMT
+from ase.optimize import LBFGS
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from scipy.ndimage import maximum_filter
+from scipy.optimize import minimize
+from scipy.spatial import cKDTree
+from sklearn.metrics import adjusted_rand_score
+
+from xtalsight import classify, clouds, crystals, plots, rivals, store
+from xtalsight.crystals import CLASSES
+from xtalsight.fingerprints import length_scale
+from xtalsight.grains import CARRIED, annotate, length_scales, map_structure
+from xtalsight.study.profiles import Run
+from xtalsight.view import view_map
+from xtalsight.waves import carried_by, find_waves
+
+# %% [markdown]
+# ## Parameters
+
+# %% tags=["parameters"]
+profile = "smoke"  # where results come from and go: build/<profile>
+seed = 0  # of all samples
+places = 5000  # of atoms in the polycrystal, before a quarter is removed
+grains_per_class = 1  # of each class in it
+relaxed_atoms = 4000  # of a copper polycrystal
+relax_steps = 3  # of its relaxation
+
+# %%
+run = Run("09_every_atom", profile)
+run.needs("08_in_any_orientation")
+unseen = store.load_json(run.path("held_out_elements.json"))  # elements that no network was trained on
+
+# %% [markdown]
+# ## A polycrystal
+#
+# A cube is filled with grains of all seven classes, in random orientation; each takes the part of the cube that is nearest to its middle.
+# A quarter of the atoms is missing, and the others are displaced by a Gaussian, in each coordinate by 5 % of the shortest neighbour
+# distance. For each atom we know the grain that it was put into.
+
+# %%
+KINDS = ["bcc", "bct_in", "beta_sn", "diamond", "fcc", "hcp", "sc"]  # one for each class
+recipes = crystals.make_recipes(dict.fromkeys(KINDS, grains_per_class), seed + 7, elements=[unseen[-1]])
+cells = [crystals.primitive_cell(recipe) for recipe in recipes.to_dict("records")]
+nearest = min(length_scale(cell) for cell in cells)
+sample = clouds.build_polycrystal(cells, places, np.random.default_rng([seed, 8]), 0.25, 0.05 * nearest)
+true_grain, from_boundary = sample.arrays["grain"], sample.arrays["from_boundary"]
+true_class = recipes.label.to_numpy()[true_grain]
+print(f"{len(sample)} atoms in {len(cells)} grains")
+
+# %% [markdown]
+# This is all that the file says. **Predict:** where are the boundaries?
+
+# %%
+figure, ax = plt.subplots(figsize=(4.5, 4.5))
+plots.draw_atoms_slice(annotate(sample, None), ax)
+ax.set_title("A slice of the polycrystal")
+
+# %% [markdown]
+# ## A crystal is a sum of waves
+#
+# The spectra of [lesson 08](08_in_any_orientation.ipynb) forget how a crystal is oriented. To say which atom belongs to it we need what
+# they forget. The density of a crystal is a sum of plane [waves](../docs/glossary.md#wave), one for each reciprocal lattice
+# vector $\mathbf{g}$ (of length 1/d, without $2\pi$). In a ball of radius $R$ its amplitude $F = |F| e^{i\varphi}$ is
+#
+# $$ F(\mathbf{g}) = \sum_j w_j\, e^{2 \pi i\, \mathbf{g} \cdot \mathbf{r}_j} \Big/ \sum_j w_j, \qquad w_j = 1 - r_j^2 / R^2 . $$
+#
+# The weights $w$ let the ball fade towards its surface, for a sharp edge makes ripples. We cut a ball out of a grain of bcc, one that just
+# touches the boundary.
+
+# %%
+radius, neighbour = length_scales(sample.positions)  # of a ball of 250 atoms; distance of neighbours, Å
+tree = cKDTree(sample.positions)
+wall = np.minimum(sample.positions, sample.positions.max(axis=0) - sample.positions).min(axis=1)
+whole = np.minimum(wall, from_boundary) >= radius  # a ball around this atom lies in one grain
+bcc = np.flatnonzero(whole & (true_class == CLASSES.index("bcc")))
+middle = sample.positions[bcc[from_boundary[bcc].argmin()]]
+ball = sample.positions[tree.query_ball_point(middle, radius)] - middle
+print(f"{len(ball)} atoms in a ball of radius {radius:.1f} Å; neighbours are {neighbour:.1f} Å apart")
+
+# %% [markdown]
+# Now compute $F$ on a grid of vectors. **Predict:** how many peaks of the shortest length does bcc have? And what do missing atoms do
+# to $|F|$?
+
+# %%
+weights = 1 - (ball**2).sum(axis=1) / radius**2
+n = int(2.2 * radius / neighbour / 0.3)
+steps = 0.3 / radius * np.arange(-n, n + 1)  # of each component of g, 1/Å
+x, y, z = np.exp(2j * np.pi * np.multiply.outer(ball, steps)).swapaxes(0, 1)  # the phase is a product of three
+F = np.einsum("a,ai,aj,ak->ijk", weights / weights.sum(), x, y, z, optimize=True)
+g = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1)
+length = np.linalg.norm(g, axis=-1) * neighbour
+strong = (np.abs(F) > 0.4) & (np.abs(F) == maximum_filter(np.abs(F), 3)) & (0.5 < length) & (length < 2.1)
+peaks = g[strong & (g @ [1, 1e-3, 1e-6] > 0)]  # of g and -g, one
+
+
+# %% [markdown]
+# Climb each peak from its grid point to the top:
+
+
+# %%
+def amplitude(g):
+    return (weights * np.exp(2j * np.pi * ball @ g)).sum() / weights.sum()
+
+
+by_hand = np.array([minimize(lambda g: -np.abs(amplitude(g)), peak, tol=1e-6).x for peak in peaks])
+by_hand = by_hand[np.argsort([-np.abs(amplitude(g)) for g in by_hand])]
+lengths = np.linalg.norm(by_hand, axis=1)
+np.unique((lengths * neighbour).round(1), return_counts=True)
+
+# %% [markdown]
+# Six are shortest (the twelve {110} of bcc, of **g** and −**g** one), then come three {200}, then twelve {211}. The library's `find_waves`
+# does the same, compiled, and finds the same:
+
+# %%
+vectors, amplitudes = find_waves(ball, radius, neighbour)
+both_signs = np.concatenate([by_hand, -by_hand])
+assert len(vectors) == len(by_hand)
+assert cKDTree(both_signs).query(vectors)[0].max() < 0.01 / radius
+np.testing.assert_allclose(amplitudes, [amplitude(g) for g in vectors], atol=1e-3)
+
+# %%
+figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+axes[0].plot(lengths * neighbour, [np.abs(amplitude(g)) for g in by_hand], "o", color="0.3", ms=4, label="measured")
+s = np.linspace(0.9, 2.1, 50)
+axes[0].plot(s, np.exp(-2 * (np.pi * 0.05 * nearest * s / neighbour) ** 2), "k--", lw=1, label="Debye–Waller factor")
+axes[0].set(title="Amplitudes", xlabel="length of g × neighbour distance", ylabel="|F|", ylim=(0, 1.03))
+axes[0].legend(loc="lower left")
+first = by_hand[0] / lengths[0]
+second = np.cross(first, by_hand[1]) / np.linalg.norm(np.cross(first, by_hand[1]))
+second = np.cross(second, first)  # across the first, in the plane of both
+u = np.linspace(-0.8, 0.8, 200) * radius
+plane = (u[:, None, None] * second + u[None, :, None] * first).reshape(-1, 3)
+density = carried_by(plane, vectors, amplitudes).reshape(200, 200)
+image = axes[1].pcolormesh(u, u, density, vmin=-0.5, vmax=1, rasterized=True)
+near = np.abs(ball @ np.cross(first, second)) < 0.25 * neighbour
+axes[1].plot(ball[near] @ first, ball[near] @ second, "o", mfc="none", mec="white", ms=6)
+axes[1].set(xlim=u[[0, -1]], ylim=u[[0, -1]], aspect="equal", xlabel="along the first g (Å)", ylabel="across (Å)")
+axes[1].set_title("Their sum")
+figure.colorbar(image, ax=axes[1], label="c, as defined below")
+run.save_figure(figure, "fig_15c_waves")
+
+# %% [markdown]
+# *Left: the waves of a ball of bcc without a quarter of its atoms. Right: their sum in a plane; circles are the atoms within a quarter of
+# the neighbour distance of it.* Random displacements lower $|F|$ by the Debye–Waller factor $e^{-2 \pi^2 \sigma^2 g^2}$. Vacancies do not:
+# $F$ is an average over the atoms that are left, and these are still in phase. Where an atom is missing the sum is bright all the same: it
+# knows the places of the crystal, not its atoms.
+#
+# ## Who rides the waves?
+#
+# Ask of an atom at $\mathbf{r}$ whether the waves have their crests there. Its score is
+#
+# $$ c(\mathbf{r}) = \sum_k |F_k| \cos(2 \pi\, \mathbf{g}_k \cdot \mathbf{r} - \varphi_k) \Big/ \sum_k |F_k| . $$
+#
+# **Predict:** what is $c$ for atoms of the grain itself, and for those of the grain next to it, which these waves do not know?
+
+# %%
+around = tree.query_ball_point(middle, 2.2 * radius)
+r = sample.positions[around] - middle
+size, phase = np.abs(amplitudes), np.angle(amplitudes)
+c = np.cos(2 * np.pi * r @ vectors.T - phase) @ size / size.sum()
+np.testing.assert_allclose(c, carried_by(r, vectors, amplitudes), atol=1e-3)  # of the library
+own = true_grain[around] == true_grain[tree.query(middle)[1]]
+pd.Series({"atoms of the grain": c[own].mean(), "atoms of its neighbours": c[~own].mean()}, name="mean c").to_frame()
+
+# %%
+figure, ax = plt.subplots(figsize=(5.2, 4.4), layout="constrained")
+shown = np.abs(r[:, 2]) < 0.7 * neighbour
+for which, marker, name in ((own, "o", "of the grain"), (~own, "D", "of its neighbours")):
+    x, y, _ = r[shown & which].T
+    dots = ax.scatter(x, y, c=c[shown & which], marker=marker, s=40, vmin=-1, vmax=1, ec="0.3", lw=0.3, label=name)
+ax.add_patch(plt.Circle((0, 0), radius, fill=False, ls="--", color="0.3"))
+ax.set(aspect="equal", xlabel="x (Å)", ylabel="y (Å)")
+figure.colorbar(dots, label="score c of the atom")
+figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=2)
+run.save_figure(figure, "fig_15f_score")
+
+# %% [markdown]
+# *A slice through the ball (dashed) and beyond. Its waves give high scores far outside the ball, up to the boundary.* We say that the
+# waves *carry* an atom. Atoms of the grain score <!--=atoms.carried.own:.2f-->…<!--/--> on average. The others
+# score <!--=atoms.carried.other:.2f-->…<!--/-->: they are as often in a trough as on a crest, and a few are on a crest by chance. So let
+# each atom ask its neighbours, too.
+
+# %%
+twelve = cKDTree(r).query(r, k=13)[1][:, 1:]
+together = (c + 3 * c[twelve].mean(axis=1)) / 4
+figure, axes = plt.subplots(1, 2, figsize=(9, 2.8), sharex=True, sharey=True, layout="constrained")
+colors = plt.colormaps["viridis"]([0.25, 0.8])
+for ax, values, title in zip(axes, (c, together), ("An atom by itself", "With its neighbours")):
+    for which, name, color in zip((own, ~own), ("atoms of the grain", "atoms of its neighbours"), colors):
+        ax.hist(values[which], np.linspace(-1, 1, 61), color=color, alpha=0.7, label=name, density=True)
+    ax.axvline(CARRIED, color="black", lw=0.8, ls="--")
+    ax.set(title=title, xlabel="score c", ylabel="density")
+    ax.label_outer()
+axes[0].legend(loc="upper left")
+run.save_figure(figure, "fig_15d_scores")
+
+# %% [markdown]
+# *Right: a quarter the atom's own score, three quarters the mean of its twelve neighbours. Dashed: an atom below this belongs to no
+# grain.* Of the grain's own atoms <!--=atoms.carried.below:.1%-->…<!--/--> are below it by
+# themselves, <!--=atoms.together.below:.1%-->…<!--/--> with their neighbours. The price: foreign atoms at the boundary, half of whose
+# neighbours are ours, rise above it (from <!--=atoms.carried.above:.1%-->…<!--/-->
+# to <!--=atoms.together.above:.1%-->…<!--/-->). But their own grain carries them better still, and they go there. Take the nearest whole
+# ball of another grain, and let the two sets of waves compete:
+
+# %%
+others = np.flatnonzero(whole & (true_grain != true_grain[tree.query(middle)[1]]))
+next_to = others[np.linalg.norm(sample.positions[others] - middle, axis=1).argmin()]
+origin = sample.positions[next_to] - middle
+its_waves = find_waves(r[np.linalg.norm(r - origin, axis=1) < radius] - origin, radius, neighbour)
+its_c = carried_by(r - origin, *its_waves)
+its_together = (its_c + 3 * its_c[twelve].mean(axis=1)) / 4
+two = own | (true_grain[around] == true_grain[next_to])
+right_side = ((together > its_together) == own)[two]
+print(f"{right_side.mean():.1%} of {two.sum()} atoms of the two grains go to their own")
+
+# %% [markdown]
+# ## The map
+#
+# `map_structure` does this everywhere: it takes a ball of 250 atoms for every sixty. Balls next to each other whose waves are alike, up
+# to a small rotation, are one grain. Each atom goes to the grain near it whose waves carry it and its neighbours best. Strain and heat
+# change a crystal's vectors and phases slowly from place to place, so each ball has its own. What a grain *is*, balls of its atoms say, by
+# the spectra and networks of lessons [08](08_in_any_orientation.ipynb) and [10](10_which_prototype.ipynb); each answer comes with a
+# [verdict](../docs/glossary.md#verdict). **Predict:** where will the wrong atoms be, and how many?
+
+# %%
+found = map_structure(sample, progress=False)
+mapped = annotate(sample, found)
+columns = ["class", "prototype", "confidence", "accepted", "atoms", "lattice", "a", "c", "a_error", "strain"]
+found.grains[columns].head(10).style.format(precision=3)
+
+# %%
+truth, scored = mapped.copy(), mapped.copy()
+truth.arrays["class"], truth.arrays["accepted"] = np.array(CLASSES)[true_class], np.ones(len(truth), bool)
+scored.arrays["confidence"] = found.carried
+figure, axes = plt.subplots(2, 2, figsize=(8, 8.6), sharex=True, sharey=True, layout="constrained")
+panels = (truth, "class", "Class, truth"), (mapped, "class", "Class, map"), (mapped, "grain", "Grain, map")
+for ax, (atoms, color_by, title) in zip(axes.flat, (*panels, (scored, "confidence", "Score, map"))):
+    plots.draw_atoms_slice(atoms, ax, color_by, grains=found.grains)
+    ax.set_title(title)
+    ax.label_outer()
+scale = ScalarMappable(Normalize(0, 1), "viridis")
+figure.colorbar(scale, ax=axes[1], label="score c, with its neighbours", location="right", shrink=0.9)
+plots.class_legend(figure, refused=True, loc="outside upper center", ncols=len(CLASSES) + 1)
+run.save_figure(figure, "fig_15_map")
+
+# %% [markdown]
+# *A slice through the polycrystal. Legend: classes, above; grey: no grain or, by class, refused. Below left: same colour, same grain.
+# Below right: how well the waves of an atom's grain carry it.* The map finds <!--=atoms.vacancies_25.grains-->…<!--/--> grains
+# of <!--=atoms.true_grains-->…<!--/--> and refuses <!--=atoms.vacancies_25.refused_grains-->…<!--/-->; scores drop at the boundaries. The
+# adjusted Rand index, 1 if the atoms are divided as they should be and 0 on average by chance,
+# is <!--=atoms.waves.vacancies_25.rand:.3f-->…<!--/-->.
+#
+# Now atom by atom. Template matching, which names an atom by its nearest neighbours, is asked for comparison.
+
+# %%
+names = [CLASSES.index(name) if name in CLASSES else -1 for name in found.grains["class"]]
+answer = np.array([*names, -1])[found.grain]  # the last: of atoms without a grain
+right = {"waves": answer == true_class}
+right["waves, refusals counted as wrong"] = right["waves"] & mapped.arrays["accepted"].astype(bool)
+if rivals.HAS_OVITO:
+    matched = rivals.neighbour_classes(sample, "polyhedral template matching")
+    right["template matching"] = matched == true_class
+parts = {"all": from_boundary >= 0, "within 5 Å": from_boundary < 5, "beyond 5 Å": from_boundary >= 5}
+pd.DataFrame(
+    {part: {name: hits[at].mean() for name, hits in right.items()} for part, at in parts.items()}
+).style.format("{:.1%}")
+
+# %%
+figure, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
+bins = np.arange(0, 24, 2)  # distances from the boundary, Å
+for (name, hits), color, line in zip(right.items(), ("black", "0.5", "0.7"), ("-", "--", ":")):
+    of_bin = [hits[(from_boundary >= low) & (from_boundary < low + 2)] for low in bins]
+    share, low, high = np.array([classify.share(hits) for hits in of_bin if len(hits)]).T
+    x = [low + 1 for low, hits in zip(bins, of_bin) if len(hits)]
+    ax.errorbar(x, share, (share - low, high - share), color=color, ls=line, marker="o", ms=3, lw=1.4, label=name)
+ax.set(title="Right at any distance?", xlabel="distance from the boundary (Å)", ylabel="share of atoms named correctly")
+ax.set_ylim(-0.03, 1.05)
+ax.grid(alpha=0.3)
+figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=3)
+run.save_figure(figure, "fig_15a_boundary")
+
+# %% [markdown]
+# *Bars: 95 % intervals; atoms of one grain are not independent of each other, so they are rather too short.* Within 5 Å of a boundary,
+# about a neighbour distance, <!--=atoms.waves.vacancies_25.near:.1%-->…<!--/--> are right; beyond
+# it <!--=atoms.waves.vacancies_25.beyond_5:.1%-->…<!--/-->. Template matching needs all the neighbours, and a quarter of them is missing. It
+# does better where none is, and so do others; see the [evidence](20_polycrystals_compared.ipynb), which also has half-empty, hot and
+# molten crystals.
+#
+# ## Copper
+#
+# In most polycrystals all grains are of one phase. Here are eight grains of copper; a few steps in ASE's own potential (EMT) relax their
+# boundaries. Metallurgists colour a grain by the direction of the crystal that points out of the page.
+
+# %%
+copper = clouds.build_polycrystal([bulk("Cu")] * 8, relaxed_atoms, np.random.default_rng([seed, 9]))
+copper.calc = EMT()
+LBFGS(copper, logfile=None).run(fmax=0.05, steps=relax_steps)
+copper.calc = None
+copper.positions += np.random.default_rng([seed, 10]).normal(scale=0.1, size=copper.positions.shape)  # heat
+copper_map = map_structure(copper, progress=False)
+copper_mapped = annotate(copper, copper_map)
+
+# %%
+figure, axes = plt.subplots(1, 3, figsize=(10, 3.6), layout="constrained", width_ratios=(1, 1, 0.5))
+for ax, color_by, title in zip(axes, ("grain", "ipf"), ("Grains (grey: none)", "Crystal direction along z")):
+    plots.draw_atoms_slice(copper_mapped, ax, color_by, grains=copper_map.grains)
+    ax.set_title(title)
+plots.draw_ipf_key("cF", axes[2])
+run.save_figure(figure, "fig_15b_copper")
+
+# %%
+without = pd.Series(copper_map.grain < 0).groupby(copper.arrays["grain"]).agg(["size", "mean"])
+without.columns = ["atoms of the grain", "share without a grain in the map"]
+without.sort_values("atoms of the grain").style.format({"share without a grain in the map": "{:.1%}"})
+
+# %% [markdown]
+# *A slice of relaxed copper; and each true grain, the smallest first.* The map finds <!--=atoms.copper.grains-->…<!--/--> grains of eight;
+# the adjusted Rand index is <!--=atoms.copper.rand:.3f-->…<!--/-->, and <!--=atoms.copper.none:.1%-->…<!--/--> of the atoms have no grain.
+# With small samples that share is much larger, although all is perfect copper: a ball of 250 atoms has to fit into a grain, or it holds
+# the waves of two crystals and is of neither. The table shows it: large grains lose hardly an atom, small ones are lost whole
+# ([exercise 2](#exercise-2-how-small-a-grain)).
+#
+# ## Look at it
+#
+# It turns; the slider cuts a slice. (A reader without widgets sees a picture.)
+
+# %%
+view_map(mapped, found)
+
+# %%
+results = {"atoms.carried.own": c[own].mean(), "atoms.carried.other": c[~own].mean()}
+for name, values in {"carried": c, "together": together}.items():
+    results[f"atoms.{name}.below"] = (values[own] < CARRIED).mean()
+    results[f"atoms.{name}.above"] = (values[~own] >= CARRIED).mean()
+for method, name in {"waves": "waves", "accepted": "waves, refusals counted as wrong"}.items():
+    for short, part in {"all": "all", "near": "within 5 Å", "beyond_5": "beyond 5 Å"}.items():
+        results[f"atoms.{method}.vacancies_25.{short}"] = right[name][parts[part]].mean()
+results |= {"atoms.vacancies_25.atoms": len(sample), "atoms.vacancies_25.grains": len(found.grains)}
+results |= {"atoms.vacancies_25.refused_grains": (~found.grains.accepted.astype(bool)).sum()}
+results |= {"atoms.waves.vacancies_25.rand": adjusted_rand_score(true_grain, found.grain)}
+results |= {"atoms.true_grains": len(cells), "atoms.copper.grains": len(copper_map.grains)}
+results |= {"atoms.copper.rand": adjusted_rand_score(copper.arrays["grain"], copper_map.grain)}
+results |= {"atoms.copper.none": (copper_map.grain < 0).mean()}
+run.save_results(results)
+
+# %% [markdown]
+# ## Exercises
+#
+# Write down what you expect, then run. The solutions are folded.
+#
+# ### Exercise 1: Through the wall
+#
+# A periodic box holds one crystal. Move all atoms by half an edge and fold them back, so that what was in the middle lies at the wall.
+# **Predict:** how many grains does the map find? And if the box is declared not to be periodic? Hint: `bulk("Cu", cubic=True).repeat(7)`,
+# `atoms.rattle(0.1)`, `atoms.wrap()`, `atoms.pbc`.
+
+# %% tags=["hide-cell"]
+# @title Solution 1
+box = bulk("Cu", cubic=True).repeat(7)
+box.rattle(0.1, seed=seed)
+box.positions += box.cell.lengths() / 2
+box.wrap()
+counts = [len(map_structure(box, n_jobs=1, progress=False).grains)]
+box.pbc = False
+counts.append(len(map_structure(box, n_jobs=1, progress=False).grains))
+assert counts == [1, 1]
+counts
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# One both times: a crystal has no seam. Without periodicity the balls at the walls are cut, and have their waves all the same.
+#
+# </details>
+#
+# ### Exercise 2: How small a grain?
+#
+# Fill cubes with eight grains of copper each, of 1,000 to 16,000 atoms together. **Predict:** what share of the atoms has no grain? Hint:
+# `clouds.build_polycrystal([bulk("Cu")] * 8, n, np.random.default_rng(seed), displacement=0.1)`.
+
+# %% tags=["hide-cell"]
+# @title Solution 2
+none = {}
+for n in (1000, 2000, 4000, 8000, 16000):
+    cube = clouds.build_polycrystal([bulk("Cu")] * 8, n, np.random.default_rng(seed), displacement=0.1)
+    none[n // 8] = (map_structure(cube, progress=False).grain < 0).mean()
+assert none[125] > 0.2 and none[2000] < 0.05
+pd.Series(none, name="share without a grain").rename_axis("atoms in a grain").map("{:.1%}".format).to_frame()
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# Most of them where a grain has fewer atoms than a ball, hardly any from a thousand on. Smaller balls (`radius=`) find smaller grains;
+# larger ones tell smaller rotations apart.
+#
+# </details>
+#
+# ## Summary
+#
+# - A crystal is a sum of waves, and a few hundred atoms are enough to find them. Missing atoms leave their amplitudes as they are;
+#   heat lowers them by the Debye–Waller factor.
+# - An atom belongs to the grain whose waves carry it and its neighbours best: <!--=atoms.waves.vacancies_25.all:.1%-->…<!--/--> of all
+#   atoms get the right class with a quarter of the atoms missing, boundaries included.
+# - What is smaller than a ball is no grain: the size of the balls is the resolution of the map.
+#
+# From the command line: `xtalsight map FILE`. Other methods on the same samples, heat, melting, small rotations and thin layers:
+# [20](20_polycrystals_compared.ipynb). Next: [10 Which prototype is it?](10_which_prototype.ipynb) knows hundreds of structures.
