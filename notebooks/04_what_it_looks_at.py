@@ -12,7 +12,7 @@
 # **In:** the networks of [03](03_a_network_learns.ipynb) and the defective [fingerprints](../docs/glossary.md#fingerprint)
 # of [02](02_fingerprints.ipynb). **Out:** activations, attentive response maps, and names for the peaks that they mark.
 #
-# **Result:** a few of the brightest peaks. Erase the eight that the maps mark most strongly, and the network of the paper
+# **Result:** a few peaks, most of them bright. Erase the eight that the maps mark most strongly, and the network of the paper
 # loses <!--=maps.removal.highlighted.loss_8:.0%-->…<!--/--> of its accuracy; erase eight random peaks, and it
 # loses <!--=maps.removal.random_peaks.loss_8:.0%-->…<!--/-->. But a map is not needed to find peaks that matter
 # ([evidence](15_response_maps_tested.ipynb)).
@@ -82,8 +82,8 @@ sample[["prototype", "element", "c_over_a", "vacancy_ratio"]].set_axis(CLASSES)
 # %%
 hexagonal = images[CLASSES.index("hex/rh")]
 figure, ax = plt.subplots(figsize=(3, 3))
-plots.draw_fingerprint(hexagonal, ax)
-ax.set(title=f"hex/rh, {hexagonal.shape}", xlabel="x (pixels)", ylabel="y (pixels)")
+ax.set_title(f"hex/rh: {' × '.join(map(str, hexagonal.shape))} numbers")
+ax = plots.draw_fingerprint(hexagonal, ax)
 
 # %% [markdown]
 # ## What is an activation?
@@ -111,8 +111,8 @@ with mock.patch("keract.keract._evaluate", evaluate):
 outputs = keras.Model(table_1.input, [table_1.get_layer(name).output for name in names])
 expected = outputs.predict(hexagonal[None], verbose=0)
 keract_difference = max(np.abs(activations[name] - e).max() for name, e in zip(names, expected))
+print(f"largest difference: {keract_difference:.1e}")
 assert keract_difference < 1e-4
-keract_difference
 
 # %% [markdown]
 # keract draws them, too. **Predict:** will the sixth convolution still show peaks?
@@ -213,13 +213,14 @@ for ax, name in zip(axes.flat, shown):
 plots.draw_fingerprint(hexagonal, axes[1, 3])
 axes[1, 3].set_title("the fingerprint", fontsize=9)
 for ax in axes.flat:
-    ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
+    ax.set_axis_off()
 run.save_figure(figure, "fig_08f_by_hand")
 
 # %% [markdown]
 # *One answer on its way back: the square root of its positive part, summed over the channels, each panel by its own maximum. "Before
 # convolution 1" is the attentive response map.* Many places: a kernel of the last layer sees nearly the whole fingerprint. What
-# arrives is a set of peaks, on a smear: pooling has made places coarse, and repetition cannot make them fine again.
+# arrives is a set of peaks on a smear. Is pooling to blame for the smear, since repetition cannot make fine what it has made coarse?
+# Exercise 3 finds out.
 #
 # ## Every class
 #
@@ -245,10 +246,10 @@ for name, (red, green, blue) in colors.items():
 
 # %% [markdown]
 # Green: it has <!--=maps.colors.trained.green:.0%-->…<!--/--> of the light of the maps, but
-# only <!--=maps.colors.fingerprints.green:.0%-->…<!--/--> of that of the fingerprints. The crystals are not the cause, the random start is: before
-# training, green already led with <!--=maps.colors.start.green:.0%-->…<!--/-->, since the green weights of the first layer happened to
-# have a positive mean, which spreads a smear; training has kept it. From another random start blue leads
-# (<!--=maps.colors.other_start.blue:.0%-->…<!--/-->). To see where each channel is strong we divide each by its own maximum.
+# only <!--=maps.colors.fingerprints.green:.0%-->…<!--/--> of that of the fingerprints. The crystals are not the cause. With the random
+# weights that training began with, green already led (<!--=maps.colors.start.green:.0%-->…<!--/-->); with other random weights blue leads
+# (<!--=maps.colors.other_start.blue:.0%-->…<!--/-->). The colour was an accident, and training amplified it. To see where each channel is
+# strong, we divide each by its own maximum.
 
 
 # %%
@@ -259,20 +260,22 @@ def draw_scaled(response_map, ax):
 
 
 # %%
-figure, axes = plt.subplots(7, 7, figsize=(7.2, 7.5))
+columns = {**layer_maps, "all": sum(stack / stack.max(axis=(1, 2, 3), keepdims=True) for stack in layer_maps.values())}
+figure, axes = plt.subplots(7, 8, figsize=(7.5, 7))
 for label, row_of_axes in enumerate(axes):
     plots.draw_fingerprint(images[label], row_of_axes[0])
-    for ax, name in zip(row_of_axes[1:], convolutions):
-        draw_scaled(layer_maps[name][label], ax)
+    for ax, stack in zip(row_of_axes[1:], columns.values()):
+        draw_scaled(stack[label], ax)
+    for ax in row_of_axes:
+        ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
     row_of_axes[0].set_ylabel(CLASSES[label], color=plots.CLASS_COLORS[label])
-for ax in axes.flat:
-    ax.set(xticks=[], yticks=[], xlabel="", ylabel=ax.get_ylabel() if ax in axes[:, 0] else "")
-for ax, title in zip(axes[0], ["fingerprint", *(name.replace("_", " ") for name in convolutions)]):
+for ax, title in zip(axes[0], ["fingerprint", *(name.replace("_", " ") for name in columns)]):
     ax.set_title(title, fontsize=8)
 run.save_figure(figure, "fig_08_response_maps")
 
 # %% [markdown]
-# *For each class: a fingerprint with vacancies, and the summed maps of the four strongest kernels of each convolution. Red, green and
+# *For each class: a fingerprint with vacancies, the summed maps of the four strongest kernels of each convolution, and their sum over
+# all layers. Red, green and
 # blue are the channels, in the maps each by its own maximum.* That maps grow from patches to the whole fingerprint says nothing about
 # learning: a kernel of the first layer sees seven pixels, whatever its weights. What is learned is which peaks light up within reach.
 #
@@ -306,12 +309,13 @@ for ax, image, table, name, element, color in zip(
     ax.set_facecolor(colormaps["viridis"](0.0))
     ax.set_title(f"{name} ({element})", color=color)
 axes[1, 3].set_axis_off()
-figure.colorbar(axes[0, 0].images[0], ax=axes[1, 3], location="left", ticks=[0, 0.01, 0.1, 1], label="intensity")
+scale = axes[1, 3].inset_axes([0.1, 0.05, 0.08, 0.9])
+figure.colorbar(axes[0, 0].images[0], cax=scale, ticks=[0, 0.001, 0.01, 0.1, 1], label="intensity, of the maximum")
 run.save_figure(figure, "fig_09a_indexed_peaks")
 
 # %% [markdown]
 # *The green channel (rotation about y) of each fingerprint. Circles: allowed reflections; of those of equal length, one has its
-# indices. The colour bar is that of bcc; each panel goes up to its own maximum.* fcc does not show 010: that reflection is extinct. Bright
+# indices. All panels share the scale.* fcc does not show 010: that reflection is extinct. Bright
 # spots without a circle are side lobes, since a small crystal spreads each reflection over fringes. That the maps lie on named
 # reflections does not prove that the network knows crystallography: so do the maps of random weights
 # ([evidence](15_response_maps_tested.ipynb)).
@@ -396,17 +400,19 @@ for below, layer in zip([hexagonal, *forward.values()][len(chain) - 1 :: -1], ch
     if "pooling" in layer.name:
         signal = signal * (below == forward[layer.name].repeat(2, axis=0).repeat(2, axis=1))
 figure, axes = plt.subplots(1, 2, figsize=(5, 2.7))
-outside = []
-for ax, a_map, title in zip(axes, (maps[0, 0], signal), ("repeated", "to the largest pixel")):
-    draw_scaled(np.maximum(a_map, 0), ax)
+pair = {"repeated over four": np.maximum(maps[0, 0], 0), "back to the largest": np.maximum(signal, 0)}
+for ax, (title, response_map) in zip(axes, pair.items()):
+    draw_scaled(response_map, ax)
     ax.set(title=title, xticks=[], yticks=[], xlabel="", ylabel="")
-    outside.append(np.maximum(a_map, 0)[hexagonal.max(axis=-1) == 0].sum() / np.maximum(a_map, 0).sum())
-print("share of the map where the fingerprint is dark:", *(f"{value:.0%}" for value in outside))
+alike = np.corrcoef([response_map.ravel() for response_map in pair.values()])[0, 1]
+print(f"correlation of the two maps: {alike:.2f}")
+assert 0.5 < alike < 0.999
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# …
+# Little: the same peaks, and a smear of dots instead of squares. A value given back to the right pixel moves by one to three pixels only.
+# Pooling is not to blame: six convolutions in a row spread what they get, each over 7 × 7 pixels.
 #
 # </details>
 
@@ -415,7 +421,7 @@ print("share of the map where the fingerprint is dark:", *(f"{value:.0%}" for va
 #
 # - An activation says where a layer answers; an attentive response map says which peaks, of which channel, the answer came from.
 # - One step of a deconvolution stamps the kernel, weighted by the answers, and drops what is negative or was not active.
-# - Colour, reach and smear of a map come from the start and the design of the network. Whether a map is true can be measured:
-#   [evidence](15_response_maps_tested.ipynb).
+# - Reach, smear and colour of a map come from the design of the network and its random start, not from the crystal. Whether a map is
+#   true can be measured ([evidence](15_response_maps_tested.ipynb)).
 #
 # Next: [05 Without labels](05_without_labels.ipynb) finds the classes without being told.
