@@ -9,18 +9,18 @@
 # %% [markdown]
 # # Which crystals are to be told apart?
 #
-# **In:** fifteen families of crystals and the ranges that their lattice parameters have in nature.
-# **Out:** the recipes of all structures, pristine and with vacancies.
+# **In:** fifteen families of crystals, and the ranges of their lattice parameters in nature.
+# **Out:** the recipes of all structures, pristine and with vacancies (sites without an atom).
 #
 # **Result:** <!--=crystals.structures:,-->…<!--/--> crystals in seven [classes](../docs/glossary.md#class), of
-# which <!--=crystals.space_group_right:.2%-->…<!--/--> have the space group that their label says, and a damaged copy of each.
+# which <!--=crystals.space_group_right:.2%-->…<!--/--> have the space group that their label implies, and a damaged copy of each.
 #
 # ![One cell of every class](../figures/fig_02a_cells.png)
 #
 # **Time:** <!--=time.01_crystals.seconds:.0f-->…<!--/--> s for all structures on two cores, seconds for the small
-# sample that the parameters below ask for. The numbers in the text are those of all structures.
+# sample that the parameters below select. The numbers in the text are those of all structures.
 #
-# The paper is Ziletti et al., *Nat. Commun.* **9**, 2775 (2018),
+# This study follows a paper, called *the paper* throughout: Ziletti et al., *Nat. Commun.* **9**, 2775 (2018),
 # [doi:10.1038/s41467-018-05169-6](https://doi.org/10.1038/s41467-018-05169-6).
 
 # %% tags=["colab"]
@@ -62,11 +62,11 @@ run = Run("01_crystals", profile)
 # %% [markdown]
 # ## Seven classes, twelve prototypes
 #
-# A [prototype](../docs/glossary.md#prototype) is a crystal structure without the element: the space group, which sites are taken, and
+# A [prototype](../docs/glossary.md#prototype) is a crystal structure without the element: the space group, which sites are occupied, and
 # which lengths and angles are free. A *class* here is one space group or two. The class *hex/rh* joins space groups 194 and 166, so it
 # holds crystals that look quite different: hcp metals, graphite, arsenic.
 #
-# **Predict:** nature is not fair. Which of the classes are large, and which is tiny?
+# **Predict:** nature has favourites. Which classes are large, and which is tiny?
 
 # %%
 prototypes = crystals.prototype_table()
@@ -74,17 +74,18 @@ run.save_table(prototypes, "table_00_prototypes")
 prototypes
 
 # %% [markdown]
-# The counts are those of the published data set: bcc, fcc and hex/rh are large, and simple cubic has four structures. Three AFLOW
-# prototypes appear twice, with different ranges: α-Hg and β-Po, for example, differ only in the angle.
+# The counts are those of the published data set: bcc, fcc and hex/rh are large, and simple cubic has four structures. The fifteen rows are
+# twelve prototypes, named as in AFLOW, a library of crystal structures. Three of them appear twice, with different ranges: α-Hg and β-Po,
+# for example, differ only in the angle.
 #
-# Free parameters are drawn from ranges that real crystals have. In body-centred tetragonal crystals c/a = 1 *is* bcc, and
+# We draw the free parameters from ranges found in real crystals. A body-centred tetragonal crystal with c/a = 1 *is* bcc, and one with
 # c/a = √2 *is* fcc, so the class bct_139 keeps 0.03 away from both. The ranges of the volume were compiled for this study without
 # a published source; they matter little, because [02](02_fingerprints.ipynb) scales the size away.
 #
 # Sources in the table: *Donohue* is J. Donohue, *The Structures of the Elements* (Wiley, 1974); *dcdft* is
 # `ase.collections.dcdft`, K. Lejaeghere et al., *Crit. Rev. Solid State Mater. Sci.* **39**, 1 (2014).
 #
-# A structure is stored as its *recipe*: one row, from which the atoms can be rebuilt.
+# We store each structure as its *recipe*: one row of a table, from which the atoms can be rebuilt.
 
 # %%
 counts = crystals.data_set_counts(fraction)
@@ -98,7 +99,7 @@ pristine.groupby("label").size().rename(index=dict(enumerate(CLASSES))).to_frame
 pristine.groupby("prototype", sort=False).first()[["id", "element", "volume", "c_over_a", "alpha", "z"]]
 
 # %% [markdown]
-# To see one crystal of each class, we draw its conventional cell. **Predict:** which cell holds the most atoms, which a single one?
+# Let us draw the conventional cell of one crystal in each class. **Predict:** which cell holds the most atoms, and which holds only one?
 
 # %%
 example = {label: pristine[pristine.label == label].iloc[0].to_dict() for label in range(len(CLASSES))}
@@ -114,20 +115,20 @@ for label, (ax, cell) in enumerate(zip(axes.flat, cells)):
     edges = " × ".join(f"{edge:.1f}" for edge in cell.cell.lengths())
     atoms = f"{len(cell)} atom" + "s" * (len(cell) > 1)
     ax.text(0.5, -0.03, f"{cell.symbols[0]}, {atoms}\n{edges} Å", transform=ax.transAxes, ha="center", va="top")
-axes.flat[7].text(0.5, 0.5, "x to the right\ny into the page\nz upwards", transform=axes.flat[7].transAxes, ha="center")
+axes.flat[7].text(0.5, 0.5, "x: right\ny: into the page\nz: up", transform=axes.flat[7].transAxes, ha="center")
 axes.flat[7].set_axis_off()
 run.save_figure(figure, "fig_02a_cells")
 
 # %% [markdown]
-# *A conventional cell of each class, with its element, the number of its atoms (images on the faces not counted) and its edges a × b × c; each
-# is drawn at a scale of its own. Distant atoms are paler. A class has the same colour in the whole study.* The
-# elements are drawn at random, since a class is geometry, not chemistry: nobody has seen diamond made of lutetium. Diamond and fcc differ by four atoms
-# inside the cell; bct_139 is bcc, stretched.
+# *A conventional cell of each class: its element, the number of its atoms (each counted once, not its copies on opposite faces) and its
+# edges a × b × c. Each cell has a scale of its own; distant atoms are paler. A class keeps its colour throughout the study.*
+# We pick the elements at random, since a class is geometry, not chemistry: nobody has ever seen diamond made of lutetium. Diamond has four more
+# atoms inside the cell than fcc; bct_139 is stretched bcc.
 #
 # ## Does the label tell the truth?
 #
-# Every structure carries the label of its prototype. spglib, which knows nothing of prototypes, looks at the atoms and
-# names the space group. A tolerance of 10⁻⁹ Å forgives almost nothing.
+# Every structure carries the label of its prototype. The library spglib knows nothing of prototypes: it looks at the atoms and
+# finds the space group. We ask it twice, with a tolerance of 10⁻³ Å and with one of 10⁻⁹ Å, which forgives almost nothing.
 #
 # **Predict:** do all structures pass, at both tolerances?
 
@@ -148,14 +149,14 @@ right = found == expected[:, None]
 pd.DataFrame({"tolerance (Å)": ["1e-3", "1e-9"], "right": right.sum(axis=0), "of": len(right)})
 
 # %% [markdown]
-# They do: <!--=crystals.space_group_right:.2%-->…<!--/--> of the <!--=crystals.structures:,-->…<!--/--> structures pass at both tolerances. Each
-# label is what spglib finds, however strict it is.
+# They do: <!--=crystals.space_group_right:.2%-->…<!--/--> of the <!--=crystals.structures:,-->…<!--/--> structures pass at both tolerances.
+# However strict it is, spglib agrees with the label.
 #
 # ## A rotation that leaves no trace
 #
-# The paper rotates every crystal at random and then builds the *standard conventional cell*: a rule (Setyawan and Curtarolo,
-# 2010) that says how the axes lie in space. **Predict:** after that, how different are two copies of one crystal that
-# were rotated differently?
+# The paper rotates every crystal at random and then builds its *standard conventional cell*, whose axes lie in space as a
+# rule prescribes (Setyawan and Curtarolo, 2010). **Predict:** rotate two copies of one crystal differently. How different are their
+# standard cells?
 
 # %%
 rotated = [crystals.rotate(cells[1], angles) for angles in ([20, 40, 60], [-70, 10, 130])]
@@ -175,13 +176,14 @@ rotation_left = max(np.abs(difference).max() for difference in differences)
 print(f"largest difference of a coordinate: {rotation_left:.1e} Å")
 
 # %% [markdown]
-# *One crystal, rotated in two ways, and the standard cell of each.* The standard cells agree, but for rounding. The standard cell undoes the
-# rotation, so "robust to rotation" describes the cell, not the network that comes later. Where the crystal's axes are not
-# known, as in a simulation or an experiment, this step is not available; [08](08_in_any_orientation.ipynb) does without it.
+# *One crystal, rotated in two ways, and the standard cell of each.* The standard cells agree to rounding: the standard cell undoes the
+# rotation. So "robust to rotation" describes the cell, not the network that comes later. Where the crystal's axes are
+# unknown, as in a simulation or an experiment, this step is impossible; [08](08_in_any_orientation.ipynb) does without it.
 #
 # ## Supercells and vacancies
 #
-# The cell is repeated until it holds about 256 atoms, in a block as close to a cube as it can be. Then a quarter of the atoms goes.
+# We repeat the cell until the block holds about 256 atoms and is as close to a cube as possible. This is the *supercell*. For the damaged
+# copy we then remove a quarter of the atoms at random. The table counts the atoms before and after.
 
 # %%
 copies = pd.concat([recipes.groupby("prototype", sort=False).head(3) for recipes in (pristine, damaged)])
@@ -190,8 +192,8 @@ copies["atoms"] = [len(a) for a in atoms]
 copies.groupby(["prototype", "vacancy_ratio"], sort=False).atoms.first().unstack()
 
 # %% [markdown]
-# Recipes are enough only if they rebuild the same atoms each time, in any order, to the last bit. **Predict:** do they, even where the holes
-# are random?
+# Storing recipes is enough only if they rebuild the same atoms each time, in any order, to the last bit. **Predict:** do they, even though the
+# vacancies are random?
 
 # %%
 again = [crystals.build_crystal(recipe) for recipe in copies[::-1].to_dict("records")][::-1]
@@ -199,7 +201,7 @@ rebuilt = all(np.array_equal(a.positions, b.positions) and np.array_equal(a.cell
 print("rebuilt bit for bit:", rebuilt)
 
 # %% [markdown]
-# They do: the seed of the holes is part of the recipe. What a later notebook needs is saved.
+# They do: the seed of the vacancies is part of the recipe. The last cell saves the numbers that the text quotes.
 
 # %%
 whole = copies[copies.vacancy_ratio == 0].atoms
@@ -220,13 +222,13 @@ run.save_results(
 # %% [markdown]
 # ## Exercises
 #
-# Write down what you expect, add a cell, try it, and only then unfold the solution and the answer.
+# Write down what you expect, try it in a new cell, and only then unfold the solution and the answer.
 
 # %% [markdown]
 # ### Exercise 1: When is a tetragonal crystal cubic?
 #
-# Stretch or squeeze a body-centred tetragonal crystal along c. **Predict:** at which c/a does it become bcc, at which fcc? How many
-# nearest neighbours does an atom have there, and how many in between?
+# Stretch or squeeze a body-centred tetragonal crystal along c. **Predict:** at which c/a does it become bcc, and at which fcc? How many
+# nearest neighbours does an atom have at these two points, and how many in between?
 #
 # *Hint:* `crystals.space_group(crystals.primitive_cell(example[1] | {"c_over_a": 1.2}))`; for neighbours
 # `ase.neighborlist.neighbor_list("d", cell, radius)`, which lists all distances up to a radius.
@@ -249,21 +251,21 @@ table
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# c/a = 1 is bcc (229), c/a = √2 is fcc (225): take the fcc crystal and choose new axes a/√2 along the diagonals of the face, and it
-# is body-centred tetragonal. Only there are twelve neighbours equally far; in between, the eight at the corners are nearest,
-# beyond √2 the four in the plane. The atoms move continuously, the name jumps: a classifier has to draw a border on a path that
-# has none, and this is why bct_139 keeps away from both points. If a network errs anywhere, expect it here.
+# c/a = 1 is bcc (229) and c/a = √2 is fcc (225): choose new axes of length a/√2 along the face diagonals of the fcc crystal, and it
+# is body-centred tetragonal. Only there are twelve neighbours equally far away; below √2 the eight at the corners are nearest,
+# above it the four in the plane. The atoms move continuously, but the name jumps: a classifier has to draw a border across a path that
+# has none. This is why bct_139 keeps away from both points. If a network makes mistakes, expect them here.
 #
 # </details>
 
 # %% [markdown]
 # ### Exercise 2: How many atoms may be missing?
 #
-# Take the perfect supercell of an fcc and of an hcp crystal and remove one atom, two, a quarter. **Predict:** which space group does
+# Take the perfect supercells of an fcc and an hcp crystal, and remove one atom, two, or a quarter. **Predict:** which space group does
 # spglib find each time? Would a looser tolerance help?
 #
-# *Hint:* `crystals.build_crystal(example[4])`, then `crystals.space_group(atoms[1:])`; the supercell is repeated periodically,
-# holes included.
+# *Hint:* `atoms = crystals.build_crystal(example[4])`, then `crystals.space_group(atoms[1:])`. The supercell repeats periodically,
+# vacancies included.
 
 # %% tags=["hide-cell"]
 # @title Solution 2
@@ -281,21 +283,21 @@ table
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Not even one. A single hole ends all translations but those of the supercell, and leaves the symmetry of the site that became empty: for fcc,
-# whose supercell is a cube, that is a simple cubic lattice of holes, 221, the space group of class sc. Two holes leave little, a
-# quarter leaves nothing: space group 1. No tolerance helps, since the remaining atoms have not moved. spglib is not wrong; it
-# answers another question than "which crystal was this?".
+# Not even one. A single vacancy breaks all translations but those of the supercell, and what remains is the symmetry of the empty
+# site. For fcc, whose supercell is a cube, the vacancies form a simple cubic lattice: 221, the space group of class sc. Two vacancies leave
+# little symmetry, a quarter leaves none: space group 1. No tolerance helps, since the remaining atoms have not moved. spglib is not wrong; it
+# was not asked "which crystal was this?".
 #
 # </details>
 
 # %% [markdown]
 # ### Exercise 3: Why not just count neighbours?
 #
-# A quarter of the atoms is missing. **Predict:** can the number of neighbours of *one* atom tell fcc from bcc, or fcc from hcp? Can the
+# Remove a quarter of the atoms. **Predict:** can the number of neighbours of *one* atom tell fcc from bcc, or fcc from hcp? Can the
 # average over all atoms?
 #
-# *Hint:* count up to 1.3 times the nearest-neighbour distance with `neighbor_list("i", atoms, radius)`; perfect fcc and hcp crystals then
-# have 12 neighbours, bcc has 8 + 6.
+# *Hint:* count the neighbours within 1.3 times the nearest-neighbour distance with `neighbor_list("i", atoms, radius)`. In perfect fcc and
+# hcp crystals an atom then has 12 neighbours, in bcc 8 + 6.
 
 # %% tags=["hide-cell"]
 # @title Solution 3
@@ -308,7 +310,7 @@ for label in (0, 4, 5):
     fractions = np.bincount(counted[label], minlength=15) / len(holes)
     name = f"{CLASSES[label]}, on average {counted[label].mean():.1f}"
     panel.plot(fractions, "o-", color=plots.CLASS_COLORS[label], label=name)
-panel.set(xlabel="neighbours of an atom", ylabel="fraction of the atoms", xlim=(2, 15))
+panel.set(xlabel="neighbours of an atom", ylabel="fraction of the atoms", xlim=(2, 15), xticks=range(2, 16, 2))
 panel.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 assert counted[0].min() < counted[4].max(), "one atom may be either"
 assert abs(counted[4].mean() - counted[5].mean()) < 0.4 < counted[0].mean() - counted[4].mean()
@@ -317,17 +319,17 @@ assert abs(counted[4].mean() - counted[5].mean()) < 0.4 < counted[0].mean() - co
 # <details><summary>Answer</summary>
 #
 # One atom cannot: each neighbour is missing with probability 1/4, so the counts of fcc and bcc overlap. The average tells these two
-# apart, but only where one knows how many atoms are missing, and it never tells fcc from hcp: both are close packed and differ in how the
-# layers are stacked. What is needed uses all atoms at once and keeps the directions. A diffraction pattern does both.
+# apart, but only if you know how many atoms are missing. It never tells fcc from hcp: both are close packed and differ only in how the
+# layers are stacked. We need something that uses all atoms at once and keeps the directions. A diffraction pattern does both.
 #
 # </details>
 
 # %% [markdown]
 # ## Summary
 #
-# - Seven classes are twelve prototypes; their sizes are as unequal as in the published data.
-# - spglib confirms every label, and one row of a table rebuilds every structure.
-# - The standard cell undoes the random rotation; what is robust to rotation is the cell.
+# - The seven classes comprise twelve prototypes, and are as unequal in size as in the published data.
+# - spglib confirms every label, and one row of a table is enough to rebuild a structure.
+# - The standard cell undoes the random rotation: the cell is robust to rotation, not yet any network.
 #
 # Next: [02 What does a network see of a crystal?](02_fingerprints.ipynb) turns the structures into
 # [fingerprints](../docs/glossary.md#fingerprint).

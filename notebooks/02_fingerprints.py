@@ -12,9 +12,9 @@
 # **In:** the recipes of [01](01_crystals.ipynb).
 # **Out:** a [fingerprint](../docs/glossary.md#fingerprint) of every structure, pristine and damaged: an image of 64 × 64 pixels in three channels.
 #
-# **Result:** twenty lines of NumPy give the fingerprint, and it equals that of the reference code
-# within <!--=fingerprints.reference.largest_difference:.1e-->…<!--/--> of its range of 0 to 1
-# on <!--=fingerprints.reference.structures-->…<!--/--> structures; a crystal that lost a quarter of its atoms keeps its peaks.
+# **Result:** twenty lines of NumPy compute the fingerprint. It runs from 0 to 1 and agrees with that of the paper's own code to
+# within <!--=fingerprints.reference.largest_difference:.1e-->…<!--/-->
+# on <!--=fingerprints.reference.structures-->…<!--/--> structures. A crystal that has lost a quarter of its atoms keeps its peaks.
 #
 # ![Fingerprints of the seven classes](../figures/fig_02b_fingerprints.png)
 #
@@ -70,7 +70,7 @@ geometry = DiffractionGeometry()
 # %% [markdown]
 # ## The experiment
 #
-# A plane wave of 0.05 Å meets the crystal; a detector records how much is scattered where.
+# A plane wave with a wavelength of 0.05 Å meets the crystal; a detector behind it records how much is scattered in which direction.
 
 # %%
 figure, ax = plt.subplots(figsize=(7, 3.1))
@@ -80,8 +80,8 @@ run.save_figure(figure, "fig_01_scattering_geometry")
 # %% [markdown]
 # *Source, crystal, detector. The scattering vector s is the scattered wave vector minus the incoming one; its tip lies on the Ewald sphere.*
 #
-# We take a body-centred cubic crystal. Its positions are divided by the [length scale](../docs/glossary.md#length-scale), the mean distance
-# from an atom to its nearest neighbour. From here on that distance is 1 Å in every crystal: the fingerprint knows shapes, not sizes.
+# We take a body-centred cubic crystal and divide its positions by the [length scale](../docs/glossary.md#length-scale), the mean distance
+# from an atom to its nearest neighbour. From here on this distance is 1 Å in every crystal: the fingerprint knows shape, not size.
 
 # %%
 recipes = {name: store.load_table(run.path(f"recipes_{name}.csv")) for name in ("pristine", "vacancies")}
@@ -93,16 +93,16 @@ print(f"{len(atoms)} atoms, {length_scale(atoms):.2f} Å from neighbour to neigh
 # %% [markdown]
 # ## One pattern in five lines
 #
-# Each atom sends out a wave, and on the way to a pixel the waves get out of step. What arrives is the square of their sum,
+# Each atom sends out a wave, and on the way to a pixel the waves fall out of step. The intensity that arrives is the square of their sum,
 #
 # $$I(\mathbf{s}) = |F(\mathbf{s})|^2, \qquad F(\mathbf{s}) = \sum_j e^{-2\pi i\,\mathbf{s}\cdot\mathbf{r}_j} .$$
 #
 # (With q = 2π**s** this is the textbook's $e^{-i\mathbf{q}\cdot\mathbf{r}}$.) **Predict:** where is the pattern brightest, and how
-# bright is it there, if one atom alone gives 1?
+# bright is it there, if a single atom gives 1?
 
 # %%
-x, y = np.meshgrid(*2 * [0.4 * (np.arange(64) - 31.5)])  # of the pixels from the beam, mm
-to_pixel = np.stack([x, y, np.full_like(x, 100)], axis=-1)  # (64, 64, 3) from the crystal, mm
+x, y = np.meshgrid(*2 * [0.4 * (np.arange(64) - 31.5)])  # position of each pixel relative to the beam, mm
+to_pixel = np.stack([x, y, np.full_like(x, 100)], axis=-1)  # vector from the crystal to each pixel (64, 64, 3), mm
 s = (to_pixel / np.linalg.norm(to_pixel, axis=-1, keepdims=True) - [0, 0, 1]) / 0.05  # 1/Å
 F = np.exp(-2j * np.pi * s @ positions.T).sum(axis=-1)  # all waves at all pixels: (64, 64)
 intensity = np.abs(F) ** 2
@@ -110,10 +110,11 @@ intensity = np.abs(F) ** 2
 # %%
 radius = np.hypot(x, y) / 0.4  # from the beam, pixels
 ring = (radius > 10) & (radius < 30)
-figure, axes = plt.subplots(1, 2, figsize=(7, 3.1))
-for ax, pattern, title in zip(axes, (intensity, intensity * ring), ("the whole detector", "the ring alone")):
+figure, axes = plt.subplots(1, 2, figsize=(7, 3.1), sharey=True)
+for ax, pattern, title in zip(axes, (intensity, intensity * ring), ("the whole detector", "only the ring")):
     plots.draw_fingerprint(np.stack([pattern / intensity.max()] * 3, axis=-1), ax, channel=0)
     ax.set_title(title)
+    ax.label_outer()
 bar = figure.colorbar(axes[1].images[0], ax=axes, ticks=[1e-4, 1e-2, 0.1, 1], format="%g", shrink=0.85)
 bar.set_label("intensity / brightest pixel")
 brightest_on_ring = (intensity * ring).max()
@@ -123,11 +124,12 @@ print(
 
 # %% [markdown]
 # *The same pattern twice, on one scale; colour is intensity to the power 1/4.* On the axis all waves are in step and give the square
-# of the number of atoms, whatever the crystal; no pixel lies exactly there. This direct beam says how many atoms there are and nothing about
-# how they are arranged, so it is cut away: what counts is the [ring](../docs/glossary.md#ring) between 10 and 30 pixels.
+# of the number of atoms, whatever the crystal; the centre is a little darker because no pixel lies exactly on the axis. This direct beam says
+# how many atoms there are, but not how they are arranged, so we cut it away: what counts is
+# the [ring](../docs/glossary.md#ring) between 10 and 30 pixels.
 #
 # The innermost spots on the ring are just as bright. There the waves of all atoms are in step *again*, whole wavelengths apart. **Predict:**
-# these spots are the (110) reflections, at |s| = √2/a, and a = 2/√3 Å when neighbours are 1 Å apart. Do they lie there?
+# these spots should be the (110) reflections, at |s| = √2/a, where a = 2/√3 Å since neighbours are 1 Å apart. Are they?
 
 # %%
 brightest = np.linalg.norm(s[np.unravel_index((intensity * ring).argmax(), ring.shape)])
@@ -136,12 +138,12 @@ print(f"brightest pixel of the ring: |s| = {brightest:.2f} 1/Å; (110) lies at {
 print(f"the ring: {on_ring.min():.2f} to {on_ring.max():.2f} 1/Å, {ring.sum()} pixels")
 
 # %% [markdown]
-# They do, to the width of a pixel, 0.08 1/Å. So a pattern is a map of the lattice's periods: the closer the planes, the further out the spot. The
-# ring costs something, too: the innermost reflections of open structures, as diamond's (111), lie just inside it.
+# They are, to within the width of a pixel, 0.08 1/Å. So a pattern is a map of the lattice's periods: the closer the planes, the further out
+# the spot. But the ring has its price: the innermost reflections of open structures, such as diamond's (111), fall just inside its hole.
 #
 # ## From the pattern to the fingerprint
 #
-# Three things are missing. First, atoms are no points: the *form factor* says how strongly one atom scatters in a direction.
+# Three things are missing. First, atoms are not points: the *form factor* says how strongly one atom scatters in a given direction.
 
 # %%
 figure, ax = plt.subplots(figsize=(5, 3))
@@ -155,18 +157,18 @@ ax.set(xlabel="|s| (1/Å)", ylabel="form factor (electrons)", ylim=(0, None), xl
 run.save_figure(figure, "fig_01b_form_factors")
 
 # %% [markdown]
-# *The form factor starts at the number of electrons and falls.* Brightness is scaled away later: what remains of the element is
-# how fast the outer spots fade.
+# *The form factor of carbon, iron and gold: it starts at the number of electrons and falls.* We scale brightness away later: all that
+# remains of the element is how fast the spots fade outwards.
 #
-# Second, a pixel further out covers a smaller solid angle. Third, one view shows one slice of the crystal, so it is turned by −45° and +45° about
-# each of three axes: six patterns. **Predict:** which of the six look alike, given the symmetry of a cube?
+# Second, a pixel further out covers a smaller solid angle. Third, one pattern shows one slice through the reciprocal lattice, so we rotate the
+# crystal by −45° and +45° about each of three axes: six patterns. **Predict:** which of the six look alike, given the symmetry of a cube?
 
 # %%
 c = np.sqrt(0.5)  # cosine and sine of 45°
 about_x = np.array([[1, 0, 0], [0, c, c], [0, -c, c]])
 about_y = np.array([[c, 0, c], [0, 1, 0], [-c, 0, c]])
 about_z = np.array([[c, c, 0], [-c, c, 0], [0, 0, 1]])
-f = form_factor(atoms.numbers[0] + 2, np.linalg.norm(s, axis=-1))  # + 2: a slip of the reference's, see below
+f = form_factor(atoms.numbers[0] + 2, np.linalg.norm(s, axis=-1))  # + 2: a slip in the paper's code, see below
 patterns = []
 for turn in (about_x.T, about_x, about_y.T, about_y, about_z.T, about_z):  # −45°, +45°, …
     F = np.exp(-2j * np.pi * s @ turn.T @ positions.T).sum(axis=-1)
@@ -177,31 +179,32 @@ patterns = np.array(patterns)
 figure, axes = plt.subplots(2, 3, figsize=(7, 4.6), sharex=True, sharey=True)
 for ax, pattern, (axis, angle) in zip(axes.T.flat, patterns, [(a, b) for a in "xyz" for b in ("−45°", "+45°")]):
     plots.draw_fingerprint(np.stack([pattern / patterns.max()] * 3, axis=-1), ax, channel=0)
-    ax.set_title(f"turned about {axis} by {angle}")
+    ax.set_title(f"about {axis} by {angle}")
     ax.label_outer()
 bar = figure.colorbar(axes[0, 0].images[0], ax=axes, ticks=[1e-4, 1e-2, 0.1, 1], format="%g", shrink=0.8)
 bar.set_label("intensity / brightest pixel of the six")
 run.save_figure(figure, "fig_01c_six_patterns")
 
 # %% [markdown]
-# *The six patterns on one scale; colour is intensity to the power 1/4.* The two of one axis mirror each other, nearly: a repeated
-# cell ends on different planes on opposite faces. About x and about y one sees the same, rotated by 90°.
+# *The crystal rotated in six ways, on one scale; colour is intensity to the power 1/4.* The two patterns of an axis are nearly mirror images,
+# not exactly, because a block of repeated cells ends on different planes on opposite faces. Those about x and y are the same, rotated by 90°.
 #
-# Added in pairs, the patterns are three channels, red, green and blue; divided by the brightest pixel of all three, they are the fingerprint.
+# Added in pairs, the patterns become three channels: red, green and blue. Divided by the brightest pixel of all three, they are the fingerprint.
 
 # %%
 channels = [patterns[0] + patterns[1], patterns[2] + patterns[3], patterns[4] + patterns[5]]
 by_hand = np.stack(channels, axis=-1) / np.max(channels)
 largest = np.abs(by_hand - fingerprint(atoms)).max()
 assert largest < 1e-4
-print(f"largest difference to fingerprint(): {largest:.0e}")
+print(f"largest difference from fingerprint(): {largest:.0e}")
 
 # %% [markdown]
-# The library's `fingerprint` computes these lines, faster and in single precision.
+# The library's `fingerprint` does the same, faster and in single precision.
 #
 # ## Seven classes
 #
-# One fingerprint for each [class](../docs/glossary.md#class). **Predict:** bct_139 is bcc, stretched; hex/rh and fcc both have twelve nearest neighbours. Will their fingerprints look alike?
+# One fingerprint for each [class](../docs/glossary.md#class). **Predict:** bct_139 is stretched bcc, and in hcp as in fcc an atom has twelve
+# nearest neighbours. Does either pair have similar fingerprints?
 
 # %%
 example = {label: recipes["pristine"].query("label == @label").iloc[0].to_dict() for label in range(len(CLASSES))}
@@ -213,15 +216,15 @@ for label, ax in enumerate(axes.flat[: len(CLASSES)]):
     plots.draw_fingerprint(fingerprint(crystals.build_crystal(example[label])), ax)
     ax.set_title(CLASSES[label], color=plots.CLASS_COLORS[label], fontweight="bold")
     ax.set(xlabel="", ylabel="", xticks=[], yticks=[])
-for height, text in ((0.65, "turned about"), (0.5, "x: red"), (0.4, "y: green"), (0.3, "z: blue")):
+for height, text in ((0.65, "rotated about"), (0.5, "x: red"), (0.4, "y: green"), (0.3, "z: blue")):
     axes.flat[7].text(0.5, height, text, transform=axes.flat[7].transAxes, ha="center")
 run.save_figure(figure, "fig_02b_fingerprints")
 
 # %% [markdown]
-# *One fingerprint of each class, brightened (intensity to the power 1/4); the detector's 64 × 64 pixels.* The peaks of each class lie elsewhere,
-# those of fcc and hex/rh, too: a fingerprint keeps directions, which a count of neighbours does not.
+# *One fingerprint of each class, on the detector's 64 × 64 pixels, brightened (intensity to the power 1/4).* The peaks of each class lie in
+# different places, even those of fcc and hex/rh: a fingerprint keeps the directions, which a count of neighbours does not.
 #
-# Now a quarter of the atoms goes. **Predict:** what happens to the peaks, and to the dark between them?
+# Now we remove a quarter of the atoms. **Predict:** what happens to the peaks, and to the dark between them?
 
 # %%
 copies = [recipes[name].set_index("id").loc[example[4]["id"]].to_dict() | {"id": example[4]["id"]} for name in recipes]
@@ -234,15 +237,16 @@ for (above, below), recipe, title in zip(axes.T, copies, ["pristine", "25 % vaca
 run.save_figure(figure, "fig_02c_vacancies")
 
 # %% [markdown]
-# *An fcc crystal and its fingerprint.* The peaks stay; weak [speckle](../docs/glossary.md#speckle), different for each set of holes, fills the
-# dark. An atom missing at random takes as much from every peak, while what its absence adds goes everywhere. That is why the
+# *An fcc crystal, above, and its fingerprint, below; left perfect, right without a quarter of its atoms.* The peaks
+# stay; weak [speckle](../docs/glossary.md#speckle), different for each set of vacancies, fills the
+# dark. Atoms missing at random weaken every peak alike, while what their absence adds is spread over all pixels. That is why the
 # fingerprint survives vacancies.
 #
-# ## Is it the reference's?
+# ## Does it agree with the paper's code?
 #
-# `tests/reference` holds what ai4materials, the code of the paper, unmodified, computed for 20 structures. It has two peculiarities: each element
-# gets the form factor of the one two places further on (iron scatters as nickel), and the solid angle takes half the distance from the
-# centre. We keep them to be comparable; `reference_quirks=False` gives the physics of the paper's equation.
+# The *reference* is ai4materials, the code of the paper. `tests/reference` holds what it computed, unmodified, for 20 structures. It has two
+# quirks: each element gets the form factor of the element two places further on (iron scatters like nickel), and the solid angle is computed
+# with half the distance from the centre. We keep both for comparison; `reference_quirks=False` gives the physics of the paper's equation.
 
 # %%
 folder = root() / "tests" / "reference"
@@ -253,18 +257,18 @@ exact = np.array([combine_patterns(diffraction_patterns_direct(a)) for a in stru
 plain = np.array([fingerprint(a, DiffractionGeometry(reference_quirks=False)) for a in structures])
 difference, float32_error = np.abs(ours - reference["fingerprint"]).max(), np.abs(ours - exact).max()
 change = np.abs(ours - plain).max(axis=(1, 2, 3))
-print(f"to the reference {difference:.1e}, to the sum in float64 {float32_error:.1e}")
-print(f"without the quirks {change.min():.3f} ({structures[change.argmin()].symbols[0]})", end=" ")
+print(f"largest difference from the reference {difference:.1e}, from the sum in float64 {float32_error:.1e}")
+print(f"change without the quirks: {change.min():.3f} ({structures[change.argmin()].symbols[0]})", end=" ")
 print(f"to {change.max():.3f} ({structures[change.argmax()].symbols[0]})")
 
 # %% [markdown]
-# Equal to rounding. The quirks change a fingerprint by <!--=fingerprints.quirks.smallest_change:.3f-->…<!--/-->
-# to <!--=fingerprints.quirks.largest_change:.2f-->…<!--/-->, heavy elements least: a common factor is divided out, and what changes is how fast
-# the form factor falls.
+# They agree to rounding. The quirks change a fingerprint by <!--=fingerprints.quirks.smallest_change:.3f-->…<!--/-->
+# to <!--=fingerprints.quirks.largest_change:.2f-->…<!--/-->, and least for heavy elements: a common factor is divided out, and only the slope of
+# the form factor matters.
 #
 # ## All of them
 #
-# Pristine and damaged copies together, in parallel, streamed to disk. Interrupted, it goes on from where it stopped.
+# We compute all fingerprints, pristine and damaged, in parallel and write them to disk. An interrupted run resumes where it stopped.
 
 # %%
 paths = {name: run.path(f"fingerprints_{name}.zarr") for name in recipes}
@@ -275,8 +279,8 @@ print(f"{len(failures)} structures without a fingerprint")
 {name: dataset.read_fingerprints(path, slice(2)).shape for name, path in paths.items()}  # of the first two
 
 # %% [markdown]
-# Size is scaled away, so for fcc and bcc nothing is free but the element. **Predict:** how many of the pristine structures differ in
-# more than their size, and how much do fingerprints of one [prototype](../docs/glossary.md#prototype) vary?
+# Size is scaled away, so two perfect fcc crystals differ only in the element. **Predict:** how many of the pristine structures differ in
+# more than their size, and how much do the fingerprints of one [prototype](../docs/glossary.md#prototype) vary?
 
 # %%
 distinct = recipes["pristine"].drop_duplicates(["prototype", "element", "c_over_a", "alpha", "z"])
@@ -304,10 +308,10 @@ print(f"brightest pixel outside the ring: {outside}   pixels of the ring below 1
 variety.T.style.format(precision=2)
 
 # %% [markdown]
-# *Standard deviation between the fingerprints of one prototype, averaged over the pixels and relative to the mean brightness.* Pristine
-# fingerprints of a cubic prototype are nearly one and the same: only <!--=fingerprints.distinct_crystals:,-->…<!--/--> pristine structures are
-# truly different, and a test on pristine crystals asks little. Vacancies make each fingerprint its own. And most of the ring
-# (<!--=fingerprints.dark_fraction:.0%-->…<!--/--> of its pixels) is darker than the darkest grey of an 8-bit image: stored as PNG, it would be lost.
+# *Standard deviation among the fingerprints of one prototype, averaged over the pixels and relative to the mean brightness.* Pristine
+# fingerprints of a cubic prototype are nearly identical. Only <!--=fingerprints.distinct_crystals:,-->…<!--/--> pristine structures differ in
+# more than their size, so a test on pristine crystals asks little. Vacancies make each fingerprint unique. And most of the ring
+# (<!--=fingerprints.dark_fraction:.0%-->…<!--/--> of its pixels) is darker than the darkest grey of an 8-bit image: a PNG file would lose it.
 
 # %%
 results = {
@@ -328,19 +332,19 @@ run.save_results(results | {"time.02_fingerprints.earlier_seconds": round(max(0,
 # %% [markdown]
 # ## Exercises
 #
-# Write down what you expect, add a cell, try it, and only then unfold the solution and the answer.
+# Write down what you expect, try it in a new cell, and only then unfold the solution and the answer.
 
 # %% [markdown]
 # ### Exercise 1: Which movements does the fingerprint notice?
 #
-# Shift all atoms by the same vector; turn the crystal by 120° about its body diagonal [111]; turn it by 10° about the same
-# axis. **Predict:** which of these changes the fingerprint of fcc? And of β-Sn?
+# Shift all atoms by the same vector; rotate the crystal by 120° about its body diagonal [111]; rotate it by 10° about the same
+# axis. **Predict:** which of these changes the fingerprint of fcc? And that of β-Sn?
 #
 # *Hint:* `atoms.translate((0.3, 0.1, 0.2))` and `atoms.rotate(120, (1, 1, 1), rotate_cell=True)`, then `fingerprint(atoms)`.
 
 # %% tags=["hide-cell"]
 # @title Solution 1
-moves = {"shifted": (0.3, 0), "turned by 120°": (0, 120), "turned by 10°": (0, 10)}
+moves = {"shifted": (0.3, 0), "rotated by 120°": (0, 120), "rotated by 10°": (0, 10)}
 changes = {}
 for label, name in ((4, "fcc"), (2, "β-Sn")):
     for move, (shift, angle) in moves.items():
@@ -356,20 +360,20 @@ noticed.round(3)
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# A shift changes the phases of all waves alike, and the square does not see it. A turn by 120° about [111] takes x to y to z: for
-# a cube everything is as before, but β-Sn has one axis unlike the other two, and its fingerprint is a new one. 10° is no symmetry
-# of any crystal: other peaks light up, at other places. So the fingerprint is invariant under shifts, but not under rotations other
-# than the crystal's own: the orientation has to be known or learned.
+# A shift changes the phases of all waves alike, and the square does not see it. A rotation by 120° about [111] takes x to y, y to z and z to x.
+# A cube looks the same afterwards; but β-Sn has one axis unlike the other two, so its fingerprint changes. A rotation by 10° is a symmetry of no
+# crystal: other peaks appear, in other places. So the fingerprint is invariant under shifts, but only under those rotations that are
+# symmetries of the crystal: the orientation has to be known or learned.
 #
 # </details>
 
 # %% [markdown]
 # ### Exercise 2: What becomes of the element?
 #
-# Replace each atom of an fcc crystal by one with twice the atomic number, carbon by magnesium, say. **Predict:** how many times
-# brighter is the brightest pixel of the patterns? How much does the fingerprint change, compared with a change from fcc to bcc?
+# Replace each atom of an fcc crystal by one with twice the atomic number: carbon by magnesium, say. **Predict:** how many times
+# brighter does the brightest pixel of the patterns become? How much does the fingerprint change, compared with a change from fcc to bcc?
 #
-# *Hint:* `example[4] | {"element": "Mg"}`; `diffraction_patterns` has the brightness in it, `combine_patterns` makes the fingerprint.
+# *Hint:* `example[4] | {"element": "Mg"}`; `diffraction_patterns` keeps the brightness, `combine_patterns` makes the fingerprint.
 
 # %% tags=["hide-cell"]
 # @title Solution 2
@@ -389,8 +393,8 @@ outcome.round(2)
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# With twice the electrons an atom scatters twice as much, so the intensity grows fourfold, and more on the ring, since form factors
-# of heavier atoms fall less steeply. The division by the brightest pixel removes this factor, the length scale removes
+# With twice the electrons an atom scatters twice as much, so the intensity grows fourfold; on the ring it grows even more, since the form
+# factors of heavier atoms fall less steeply. Dividing by the brightest pixel removes this factor, and the length scale removes
 # the size; all that is left of the element is how fast the peaks fade outwards. So a network cannot learn much about the
 # element, and one that has never seen an element is hardly at a disadvantage ([03](03_a_network_learns.ipynb)).
 #
@@ -402,8 +406,8 @@ outcome.round(2)
 # Remove a fraction c of the atoms of an fcc crystal at random. **Predict:** how many times weaker are the peaks at c = 1/2? Is the speckle
 # between them stronger at c = 1/4 or at c = 3/4?
 #
-# *Hint:* `example[4] | {"vacancy_ratio": 0.5}` and `diffraction_patterns`; call bright what is above a tenth of the perfect
-# crystal's brightest pixel, dark what is below its ten-thousandth.
+# *Hint:* `example[4] | {"vacancy_ratio": 0.5}` and `diffraction_patterns`. Call a pixel bright if, in the perfect crystal, it has more than
+# a tenth of the largest intensity, and dark if it has less than a ten-thousandth.
 
 # %% tags=["hide-cell"]
 # @title Solution 3
@@ -422,18 +426,19 @@ pd.DataFrame(table).round(3)
 # <details><summary>Answer</summary>
 #
 # In a peak all N atoms scatter in step: the amplitude falls as 1 − c, the intensity as (1 − c)². Elsewhere only the deviations
-# from the mean occupation scatter, with random phases, so their intensities add: N c (1 − c) times that of one atom, strongest
-# at c = 1/2 and the same for c and 1 − c (in the table, relative to c = 1/2). After the division by the brightest pixel what counts is the
-# ratio of the two, c / ((1 − c) N): the more atoms, the cleaner the fingerprint. A network has to survive this speckle, not a shift of the peaks.
+# from the mean occupation scatter. Their phases are random, so their intensities add: N c (1 − c) times that of one atom. This is strongest
+# at c = 1/2 and the same for c and 1 − c (the table shows it relative to c = 1/2). After the division by the brightest pixel, what counts is the
+# ratio of speckle to peak, c / ((1 − c) N): the more atoms, the cleaner the fingerprint. A network has to cope with this speckle, not with a
+# shift of the peaks.
 #
 # </details>
 
 # %% [markdown]
 # ## Summary
 #
-# - A pattern is the square of a sum of waves, one from each atom; a fingerprint is six of them in three colours, of the crystal
-#   scaled to a unit neighbour distance.
-# - It equals the reference's to rounding; the reference's peculiarities can be switched off, and their size is known.
-# - Vacancies leave the peaks and add speckle that differs from crystal to crystal.
+# - A pattern is the square of a sum of waves, one from each atom; a fingerprint is six patterns in three colours, of the crystal
+#   scaled to a neighbour distance of 1 Å.
+# - Ours agrees with the reference's to rounding; the reference's quirks can be switched off, and we know how much they matter.
+# - Vacancies leave the peaks in place and add speckle that differs from crystal to crystal.
 #
 # Next: [03 Can a network learn to tell crystals apart?](03_a_network_learns.ipynb)

@@ -10,16 +10,16 @@
 # # Can a network learn to tell crystals apart?
 #
 # **In:** the [fingerprints](../docs/glossary.md#fingerprint) of [02](02_fingerprints.ipynb). **Out:** a trained network, its
-# confusion matrices, its errors if there are any.
+# confusion matrices and its errors, if there are any.
 #
-# **Result:** the network of the paper, trained on pristine crystals only, names the right class
+# **Result:** the network of the paper, trained on pristine crystals only, names the right [class](../docs/glossary.md#class)
 # for <!--=cnn.pristine.accuracy:.2%-->…<!--/--> of them and for <!--=cnn.vacancies_25.accuracy:.2%-->…<!--/--> of their copies
 # that lack a quarter of the atoms.
 #
 # ![Confusion matrix on defective crystals](../figures/table_04_confusion_vacancies_25.png)
 #
-# **Time:** about <!--=time.03_a_network_learns.minutes:.0f-->…<!--/--> minutes on two cores without GPU; a minute or two with the
-# parameters below, which take few crystals. The numbers in the text are those of the full run.
+# **Time:** about <!--=time.03_a_network_learns.minutes:.0f-->…<!--/--> minutes on two cores without a GPU; a minute or two with the
+# small sample below. The numbers in the text are those of the full run.
 
 # %% tags=["colab"]
 import os
@@ -56,8 +56,8 @@ from xtalsight.study.profiles import Run
 profile = "smoke"  # where results come from and go: build/<profile>
 seed = 0  # of weights, dropout, splits and the order of the fingerprints
 threads = 2  # of TensorFlow: results differ between numbers of threads
-held_out = 0.05  # fraction of the structures (or of the elements) that no network is trained on
-table_1_epochs = 8  # of the network of the paper, split at random; the paper and the report take 5
+held_out = 0.05  # fraction of the structures (or of the elements) that a network is not trained on
+table_1_epochs = 8  # epochs of the paper's network on the random split; the paper and the report take 5
 grouped_epochs = 8  # the same, where elements are held out
 compact_epochs = 12  # of the small network that later notebooks use
 
@@ -69,7 +69,7 @@ networks.make_reproducible(seed, threads)
 # %% [markdown]
 # ## Data
 #
-# Every crystal is there twice: pristine, and without a quarter of its atoms. The network is trained on pristine crystals only.
+# We have every crystal twice: pristine, and without a quarter of its atoms. The network is trained on pristine crystals only.
 
 # %%
 recipes, images, remark = dataset.load(run.path(""))
@@ -90,8 +90,8 @@ for ax, text in zip(axes[:, 0], NAMES.values()):
     ax.text(-0.1, 0.5, text, rotation=90, ha="right", va="center", transform=ax.transAxes)
 
 # %% [markdown]
-# *One crystal of each [class](../docs/glossary.md#class): trained on above, tested on below.* We set a twentieth of the structures
-# aside, picked at random as in the paper.
+# *One crystal of each class: the network learns from fingerprints like those above and is tested on those below, too.* We hold out a
+# twentieth of the structures, picked at random as in the paper: the network never trains on these.
 
 # %%
 train, test = dataset.split(recipes, "random", held_out, seed)
@@ -100,8 +100,10 @@ print(f"{len(train)} structures to train on, {len(test)} held out")
 # %% [markdown]
 # ## The network
 #
-# Table 1 of the paper: six convolutions with 7 × 7 kernels, two poolings, one hidden layer, seven probabilities. **Predict:** which
-# layer has the most parameters?
+# Table 1 of the paper: six convolutions, two poolings, one hidden layer, seven probabilities. A *convolution* slides small images, its 7 × 7
+# kernels, over the picture and notes where they match; a *pooling* keeps the largest of 2 × 2 pixels; *dropout* silences a quarter of
+# the numbers at random during training, so that the network relies on none of them; *softmax* turns the last seven numbers into
+# probabilities. **Predict:** which layer has the most parameters?
 
 # %%
 keras.utils.set_random_seed(seed)
@@ -127,7 +129,7 @@ assert all(np.array_equal(ours, theirs) for ours, theirs in zip(model.get_weight
 table
 
 # %% [markdown]
-# The hidden layer, by far: it is connected to each of the 2,048 numbers that the last convolution puts out.
+# The hidden layer `dense`, by far: each of its 128 units is connected to all 2,048 numbers that the last convolution puts out.
 
 # %%
 figure, ax = plt.subplots(figsize=(9, 2.8))
@@ -135,15 +137,15 @@ plots.draw_network(model, ax)
 run.save_figure(figure, "fig_03_network")
 
 # %% [markdown]
-# *From the fingerprint on the left to the classes on the right. A box is as high as the image that its layer puts out, and as wide as
-# it has channels.*
+# *From the fingerprint on the left to the classes on the right. The height of a box is the size of the image that its layer puts out, its
+# width the number of channels.*
 #
 # ## Training
 #
-# The loss is the cross-entropy: minus the logarithm of the probability that the network gives the true class, on average. Adam
-# changes the weights after every 32 crystals, with a step of 10⁻³ as in the paper. One departure: the step falls to zero along
-# half a cosine. With a constant step the weights keep moving to the end, and chance decides on which side of a class boundary the nearest
-# crystals lie.
+# The *loss* is the cross-entropy: minus the logarithm of the probability that the network gives to the true class, on average. The optimizer
+# Adam, a form of gradient descent, changes the parameters (the *weights*) after every 32 crystals, with a step of 10⁻³ as in the paper. An
+# *epoch* is one pass through all crystals. We depart from the paper in one point: the step falls to zero along half a cosine. With a
+# constant step the weights keep moving to the end, and chance decides on which side of a class boundary the nearest crystals lie.
 
 # %%
 steps = -(-len(train) // 32) * table_1_epochs
@@ -151,22 +153,22 @@ optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, s
 model.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
 
 # %% [markdown]
-# After each epoch we ask how the network does on the crystals held out. Keras calls the following function; what it writes into `logs` is
-# printed and kept.
+# After each epoch we ask how well the network does on the crystals held out. Keras calls the following function, and prints and keeps
+# what the function writes into `logs`.
 
 # %%
-began = []  # of each epoch, seconds
+began = []  # when each epoch began, seconds
 
 
 def score(epoch, logs):
-    """Add the time of an epoch, and loss and accuracy on the crystals held out, to what Keras knows of it."""
+    """Add the time of an epoch, and the loss and accuracy on the crystals held out, to what Keras logs."""
     logs["seconds"] = time.perf_counter() - began[-1]
     for state, stack in images.items():
         logs[f"{state}_loss"], logs[f"{state}_accuracy"] = model.evaluate(stack[test], labels[test], verbose=0)
 
 
 # %% [markdown]
-# **Predict:** after how many epochs is the loss on the crystals held out below 0.01? Is it higher for the defective ones?
+# **Predict:** after how many epochs does the loss on the crystals held out fall below 0.01? Is it higher for the defective ones?
 
 # %%
 clock = keras.callbacks.LambdaCallback(
@@ -180,21 +182,22 @@ history = pd.DataFrame(fitted.history)
 history.insert(0, "epoch", np.arange(1, table_1_epochs + 1))
 figure, ax = plt.subplots(figsize=(5.5, 3.2))
 plots.draw_loss(history.rename(columns={"vacancies_25_loss": "25 % vacancies_loss"}), ax)
-ax.set_title("The network of Table 1 learns")
+ax.set(title="The network of Table 1 learns", ylabel="loss (cross-entropy)")
 run.save_figure(figure, "fig_06_loss")
 
 # %% [markdown]
-# *Loss by epoch: of training (the mean over the epoch, with dropout), and after each epoch on crystals held out, pristine and
-# defective. Where one of these two curves hides the other, vacancies cost nothing.* The curve of training may lie above them, for it is an
-# average over an epoch of learning; they may jump while the steps are large. With few crystals they lag behind: batch normalisation needs
-# some hundred steps before its averages settle. After <!--=cnn.table_1.random.epochs:.0f-->…<!--/--> epochs the loss
+# *Loss in training (mean over the epoch, with dropout) and, after each epoch, on the crystals held out, pristine and
+# defective. Where one of these two curves hides the other, vacancies cost nothing.* The training curve may lie above the others, since it
+# averages over a whole epoch of learning. The others may jump while the steps are large. With few crystals they lag behind: batch
+# normalisation, which rescales numbers by their running averages, needs some hundred steps until these settle. After <!--=cnn.table_1.random.epochs:.0f-->…<!--/--> epochs the loss
 # is <!--=cnn.table_1.random.held_out.pristine.loss:.2g-->…<!--/--> on pristine crystals
 # and <!--=cnn.table_1.random.held_out.vacancies_25.loss:.2g-->…<!--/--> on defective ones.
 #
 # ## Crystals that lack a quarter of their atoms
 #
-# The network has never seen a vacancy. **Predict:** for how many of the defective crystals does it name the right class, 50 %, 90 % or more?
-# The paper counts all structures, including those trained on, and then all of their defective copies.
+# The network has never seen a vacancy. **Predict:** for how many of the defective crystals does it name the right class: 50 %, 90 %, more?
+# As in the paper, we count all structures, including those trained on, and then all their defective copies. A *confusion matrix* has a row for
+# each true class and a column for each answer.
 
 # %%
 probabilities = {state: inference.predict(model, stack) for state, stack in images.items()}
@@ -208,17 +211,17 @@ for number, (state, matrix) in enumerate(confusion.items(), start=3):
     run.save_table(pd.DataFrame(matrix, index=CLASSES, columns=CLASSES).reset_index(names="true"), files[state])
 
 # %% [markdown]
-# *A crystal on the diagonal gets its true class. Blue: right; orange: wrong.* Of the defective crystals the network
-# names <!--=cnn.vacancies_25.accuracy:.2%-->…<!--/--> correctly. Vacancies leave the peaks where they are and add only a faint
-# [speckle](../docs/glossary.md#speckle).
+# *The numbers of crystals. On the diagonal (blue) the answer is right, off it (orange) wrong.* The network
+# names <!--=cnn.vacancies_25.accuracy:.2%-->…<!--/--> of the defective crystals correctly. Vacancies leave the peaks where they are and add
+# only faint [speckle](../docs/glossary.md#speckle).
 #
 # ## Why a random split says little
 #
-# A perfect score on pristine crystals may be memory: of the crystals held out at
-# random, <!--=cnn.random.held_out.twins:.0%-->…<!--/--> have a twin among those trained on, a fingerprint that is the same pixel by pixel
-# ([evidence](14_networks_compared.ipynb)). So we hold out all structures of some elements instead, and train the network anew, from the
-# same weights. `networks.train` compiles and fits as we did above, but goes on where an interrupted training stopped.
-# **Predict:** how much does the accuracy on defective crystals drop?
+# A perfect score on pristine crystals may be mere memory: of the crystals held out at
+# random, <!--=cnn.random.held_out.twins:.0%-->…<!--/--> have a twin among those trained on, with the same fingerprint, pixel by pixel
+# ([evidence](14_networks_compared.ipynb)). So this time we hold out all structures of some elements (the split called *grouped*), and train the
+# network again from the same initial weights. `networks.train` compiles and fits as we did above, and resumes an interrupted training where it
+# stopped. **Predict:** how much does the accuracy on defective crystals drop?
 
 # %%
 splits = {"random": (train, test), "grouped": dataset.split(recipes, "element", held_out, seed)}
@@ -249,15 +252,15 @@ for split, (_, unseen) in splits.items():
 pd.DataFrame(rows, columns=["split", "crystals", "held out", "right", "95 % interval"])
 
 # %% [markdown]
-# On elements that it never saw, the network names the right class
-# for <!--=cnn.table_1.grouped.held_out.vacancies_25.accuracy:.2%-->…<!--/--> of the defective crystals: what it learned is the structure, not
+# On elements that it has never seen, the network names the right class
+# for <!--=cnn.table_1.grouped.held_out.vacancies_25.accuracy:.2%-->…<!--/--> of the defective crystals: it has learned the structure, not
 # the element. The interval says how much that proves: with <!--=cnn.table_1.grouped.held_out.vacancies_25.structures:.0f-->…<!--/--> crystals,
 # the true share may be as low as <!--=cnn.table_1.grouped.held_out.vacancies_25.low:.1%-->…<!--/-->. Other networks and
 # other seeds do no worse ([evidence](14_networks_compared.ipynb)).
 #
 # ## What it gets wrong
 #
-# **Predict:** which classes are confused, if any? Remember that a bct_139 crystal with c/a near 1 is almost bcc.
+# **Predict:** which classes does it confuse, if any? Remember that a bct_139 crystal with c/a near 1 is almost bcc.
 
 # %%
 wrong = pd.DataFrame(
@@ -271,7 +274,7 @@ wrong.assign(answer=[CLASSES[label] for label in wrong.answer]).head(10)
 
 # %%
 def resembled(error):
-    """Row of the pristine crystal, among those of the class answered, whose fingerprint is nearest to the one shown."""
+    """Row of the pristine crystal of the answered class whose fingerprint is nearest to the one shown."""
     of_class = np.flatnonzero(labels == error.answer)
     distance = np.square(images["pristine"][of_class] - images[error.state][error.row]).sum(axis=(1, 2, 3))
     return of_class[distance.argmin()]
@@ -286,20 +289,20 @@ for (above, below), error in zip(axes.T, wrong.drop_duplicates(["state", "row"])
     ratio = "" if np.isnan(error.c_over_a) else f", c/a {error.c_over_a:.2f}"
     above.set_title(f"{error.element} {CLASSES[labels[error.row]]}{ratio}\n{NAMES[error.state]}")
     plots.draw_fingerprint(images["pristine"][resembled(error)], below)
-    below.set_title(f"taken for {CLASSES[error.answer]},\nlike {recipes.element[resembled(error)]}")
+    below.set_title(f"taken for {CLASSES[error.answer]},\nmost like {recipes.element[resembled(error)]}")
 axes[0, 0].text(0, 0.5, "" if len(wrong) else "no crystal is wrong", transform=axes[0, 0].transAxes)
 run.save_figure(figure, "fig_06b_wrong")
 
 # %% [markdown]
-# *Above: crystals that one of the two networks got wrong (the first four). Below: the pristine crystal of the class answered that
-# resembles each most.* The network of the random split gets <!--=cnn.table_1.random.all.vacancies_25.wrong:.0f-->…<!--/--> defective
-# crystals wrong, the other <!--=cnn.table_1.grouped.all.vacancies_25.wrong:.0f-->…<!--/-->. Where two classes touch, a crystal near the boundary
-# looks like both.
+# *Above: the first four crystals that either network gets wrong. Below: the pristine crystal of the answered class that
+# each of them most resembles.* The network of the random split gets <!--=cnn.table_1.random.all.vacancies_25.wrong:.0f-->…<!--/--> defective
+# crystals wrong, the other one <!--=cnn.table_1.grouped.all.vacancies_25.wrong:.0f-->…<!--/-->. Where two classes touch, a crystal near the
+# boundary looks like both.
 #
 # ## A small network for later
 #
-# The network of the paper is large for so easy a task. One with a seventh of the parameters does as well
-# ([evidence](14_networks_compared.ipynb)); later notebooks ask both. We train it, too, and keep all three.
+# The network of the paper is large for such an easy task. One with a seventh of the parameters does just as well
+# ([evidence](14_networks_compared.ipynb)), and later notebooks use both. We train this *compact* network, too, and keep all three.
 
 # %%
 compact = networks.compact_network(seed)
@@ -334,13 +337,15 @@ run.save_results(results | {"time.03_a_network_learns.earlier_seconds": seconds}
 # %% [markdown]
 # ## Exercises
 #
-# Write down what you expect, then run. The solutions are folded.
+# Write down what you expect, try it in a new cell, and only then unfold the solution and the answer.
 #
 # ### Exercise 1: What does a network answer when it is shown nothing?
 #
-# Show both networks a black fingerprint, the speckle of atoms without order (intensities with an exponential distribution), the mean of
+# Show both networks a black fingerprint, the speckle of atoms without order (exponentially distributed intensities), the mean of
 # a bcc and an fcc fingerprint, and an fcc fingerprint a tenth as bright. **Predict:** which classes do they name, and how large is the
-# largest probability? Hint: `inference.predict(model, stack)`; the networks are `model` and `compact`.
+# largest probability?
+#
+# *Hint:* `inference.predict(model, stack)`; the networks are `model` and `compact`.
 
 # %% tags=["hide-cell"]
 # @title Solution 1
@@ -359,18 +364,20 @@ pd.DataFrame(
 # <details><summary>Answer</summary>
 #
 # Always one of the seven: softmax shares out a probability of one among them, whatever it is shown. It compares the classes with each
-# other, not the fingerprint with those trained on, so that a fingerprint of nothing may get a probability that one would trust, and two
-# networks that agree on every crystal do not agree on it. Brightness means nothing, for the fingerprint divides it out, but no network was
-# told so: an fcc fingerprint a tenth as bright need not be fcc any more. [06](06_damage.ipynb) teaches a network to say "none", and
-# [07](07_what_to_refuse.ipynb) asks when an answer deserves a [refusal](../docs/glossary.md#refusal).
+# other, not the fingerprint with those seen in training. So a fingerprint of nothing may get a probability that you would trust, and two
+# networks that agree on every crystal may disagree on it. Brightness means nothing, since the fingerprint divides it out, but nobody has told
+# the networks: to them, an fcc fingerprint a tenth as bright need not be fcc any more. [06](06_damage.ipynb) teaches a network to say
+# "none", and [07](07_what_to_refuse.ipynb) asks when to give no answer, a [refusal](../docs/glossary.md#refusal).
 #
 # </details>
 #
 # ### Exercise 2: Is a network needed at all?
 #
-# The simplest method learns nothing: keep a few pristine fingerprints of each class, and give a defective crystal the class of the nearest
-# of them, pixel by pixel. **Predict:** how many of each class must be kept, 1, 5 or 25, to be right for 95 % of the defective crystals
-# held out? Hint: `NearestNeighbors(n_neighbors=1).fit(kept).kneighbors(shown)[1]`.
+# The simplest method learns nothing: keep a few pristine fingerprints of each class, and give a defective crystal the class of the one
+# that is nearest, pixel by pixel. **Predict:** how many of each class must you keep, 1, 5 or 25, to be right for 95 % of the defective
+# crystals held out?
+#
+# *Hint:* `NearestNeighbors(n_neighbors=1).fit(kept).kneighbors(shown)[1]`.
 
 # %% tags=["hide-cell"]
 # @title Solution 2
@@ -389,21 +396,21 @@ pd.Series(looked_up).unstack().rename_axis("kept of each class").style.format("{
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# A handful: the peaks of a defective crystal lie where those of the perfect one lie, and the speckle that a quarter of the atoms leaves behind
-# is faint beside them. One fingerprint may be too few where a class holds several structures, or a range of c/a. That a network is right here
-# does therefore not show that a network is needed; a baseline belongs beside every accuracy. What a network can do is learn what does
-# not matter, and [06](06_damage.ipynb) damages the crystals until that pays.
+# A handful: the peaks of a defective crystal lie where those of the perfect one lie, and the speckle that the missing atoms cause
+# is faint beside them. One fingerprint may be too few where a class holds several structures or a range of c/a. So the network's success here
+# does not show that a network is needed: every accuracy needs a baseline beside it. What a network can do is learn what does
+# not matter, and [06](06_damage.ipynb) damages the crystals until that pays off.
 #
 # </details>
 
 # %% [markdown]
 # ## Summary
 #
-# - A network is a function with many parameters; training changes them so that the right class gets a high probability. Here that takes fifteen
-#   lines of Keras, `compile` and `fit`.
+# - A network is a function with many parameters; training changes them so that the right class gets a high probability. Here this takes
+#   fifteen lines of Keras, `compile` and `fit`.
 # - Trained on pristine crystals only, the network of the paper is right for <!--=cnn.vacancies_25.accuracy:.2%-->…<!--/--> of the crystals
 #   that lack a quarter of their atoms.
-# - A random split flatters: hold out what the network is to be used for. On elements never seen it is right
+# - A random split flatters: hold out the kind of crystal that the network will meet in use. On elements never seen it is right
 #   for <!--=cnn.table_1.grouped.held_out.vacancies_25.accuracy:.2%-->…<!--/--> of the defective crystals.
 #
-# Next: [04 What it looks at](04_what_it_looks_at.ipynb) asks which part of a fingerprint decides.
+# Next: [04 What does the network look at?](04_what_it_looks_at.ipynb) asks which part of a fingerprint decides.

@@ -226,7 +226,7 @@ run.save_figure(figure, "fig_15f_score")
 # %%
 twelve = cKDTree(r).query(r, k=13)[1][:, 1:]
 together = (c + 3 * c[twelve].mean(axis=1)) / 4
-figure, axes = plt.subplots(1, 2, figsize=(9, 2.8), sharex=True, sharey=True, layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(9, 3), sharex=True, sharey=True, layout="constrained")
 colors = plt.colormaps["viridis"]([0.25, 0.8])
 for ax, values, title in zip(axes, (c, together), ("An atom by itself", "With its neighbours")):
     for which, name, color in zip((own, ~own), ("atoms of the grain", "atoms of its neighbours"), colors):
@@ -234,16 +234,17 @@ for ax, values, title in zip(axes, (c, together), ("An atom by itself", "With it
     ax.axvline(CARRIED, color="black", lw=0.8, ls="--")
     ax.set(title=title, xlabel="score c", ylabel="density", xlim=(-0.5, 1))
     ax.label_outer()
-axes[0].legend(loc="upper center")
+figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
 run.save_figure(figure, "fig_15d_scores")
 
 # %% [markdown]
 # *Right: a quarter the atom's own score, three quarters the mean of its twelve neighbours. Dashed: an atom below this belongs to no
-# grain.* Of the grain's own atoms <!--=atoms.carried.below:.1%-->…<!--/--> are below it by
-# themselves, <!--=atoms.together.below:.1%-->…<!--/--> with their neighbours; inside it scores come closer together, which counts where heat
-# throws single atoms far off their places. The price: foreign atoms at the boundary, half of whose neighbours are ours, rise above it
-# (from <!--=atoms.carried.above:.1%-->…<!--/--> to <!--=atoms.together.above:.1%-->…<!--/-->). But their own grain carries them better still, and
-# they go there. Take a ball deep in one of the neighbouring grains, and let its waves compete with ours. **Predict:** where are atoms
+# grain.* With their neighbours, foreign atoms at the boundary rise above the line
+# (<!--=atoms.carried.above:.1%-->…<!--/--> before, <!--=atoms.together.above:.1%-->…<!--/--> after). In return scores inside the grain come
+# closer together. In this sample none of the grain's atoms needs that (below the
+# line: <!--=atoms.carried.below:.1%-->…<!--/-->); in a hotter one many do ([exercise 3](#exercise-3-hotter)).
+#
+# And foreign atoms have a grain of their own. Take a ball deep in it, and let its waves compete with ours. **Predict:** where are atoms
 # lost?
 
 # %%
@@ -257,6 +258,8 @@ for scores, its_scores, name in ((c, its_c, "by itself"), (together, its_togethe
     print(f"each {name}: {((scores > its_scores) == own)[two].mean():.2%} of {two.sum()} atoms go to their own grain")
 
 # %% [markdown]
+# Hardly an atom is lost, and those lost are at the boundary, where an atom fits both crystals.
+#
 # ## The map
 #
 # `map_structure` does this everywhere: it takes a ball of 250 atoms for every sixty. Balls next to each other whose waves are alike, up
@@ -435,6 +438,30 @@ pd.Series(none, name="share without a grain").rename_axis("atoms in a grain").ma
 #
 # Most of them where a grain has fewer atoms than a ball, hardly any from a thousand on. Smaller balls (`radius=`) find smaller grains;
 # larger ones tell smaller rotations apart.
+#
+# </details>
+#
+# ### Exercise 3: Hotter
+#
+# Displace all atoms once more, so that each coordinate is off by 10 % of the neighbour distance instead of 5 %. **Predict:** which share of
+# the grain's atoms is below the threshold by itself, and which with its neighbours? Hint: Gaussians add in squares;
+# `find_waves(…)` of the hotter ball; `carried_by`, `twelve`, `own`, `CARRIED`.
+
+# %% tags=["hide-cell"]
+# @title Solution 3
+more = np.random.default_rng(seed).normal(scale=np.sqrt(0.1**2 - 0.05**2) * nearest, size=r.shape)
+hot = r + more
+hot_c = carried_by(hot, *find_waves(hot[np.linalg.norm(hot, axis=1) < radius], radius, neighbour))
+hot_together = (hot_c + 3 * hot_c[twelve].mean(axis=1)) / 4
+below = {"by itself": (hot_c[own] < CARRIED).mean(), "with its neighbours": (hot_together[own] < CARRIED).mean()}
+assert below["with its neighbours"] < below["by itself"] / 2
+pd.Series(below, name="below the threshold").map("{:.1%}".format).to_frame()
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# A tenth or so by itself, far fewer with its neighbours: an atom may be halfway to the next trough, its neighbours are not all so at once.
+# This is what the averaging is for.
 #
 # </details>
 #

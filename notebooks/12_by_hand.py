@@ -9,18 +9,18 @@
 # %% [markdown]
 # # What does damage do to the fingerprint, and to the answer?
 #
-# **In:** a [class](../docs/glossary.md#class), an element and some damage, chosen by slider; two trained networks that come with the package.
-# **Out:** the crystal, what each network sees of it and what it answers, at once.
+# **In:** a [class](../docs/glossary.md#class), an element and some damage, set by sliders; two trained networks that come with the package.
+# **Out:** the crystal, what each network sees of it, and what it answers, all at once.
 #
-# **Result:** from a setting to the finished drawing it takes <!--=explore.update.seconds:.2f-->…<!--/--> s, so one
-# can watch a crystal fall apart. Displaced by <!--=explore.displacement:.0f-->…<!--/--> % of the neighbour distance, a
+# **Result:** from a setting to the finished drawing it takes <!--=explore.update.seconds:.2f-->…<!--/--> s, so you
+# can watch a crystal fall apart. When its atoms are displaced by <!--=explore.displacement:.0f-->…<!--/--> % of the neighbour distance, a
 # bcc crystal is still bcc to the network trained on damaged crystals
 # (probability <!--=explore.displaced.compact:.1%-->…<!--/-->), but no longer to the network of the paper
 # (<!--=explore.displaced.paper:.0%-->…<!--/-->).
 #
 # ![Four crystals, looked at by two networks](../figures/fig_13_explore.png)
 #
-# **Time:** <!--=time.12_by_hand.seconds:.0f-->…<!--/--> s on two cores. No other notebook needs to have run.
+# **Time:** <!--=time.12_by_hand.seconds:.0f-->…<!--/--> s on two cores. You need not run any other notebook first.
 
 # %% tags=["colab"]
 import os
@@ -55,10 +55,10 @@ from xtalsight.study.profiles import Run
 # %% tags=["parameters"]
 profile = "smoke"  # where results go: build/<profile>
 seed = 13  # of the vacancies, the displacements, the axis of the turn, and of "Surprise me"
-vacancies = 50  # % of the atoms that are missing in the example
+vacancies = 50  # % of the atoms missing in the example
 displacement = 12  # % of the nearest-neighbour distance: standard deviation of each coordinate
 turn = 20  # degrees out of the standard orientation, about a random axis
-sweep_step = 19  # % of vacancies between two updates whose time is taken
+sweep_step = 19  # % of vacancies between two updates that we time
 
 # %%
 run = Run("12_by_hand", profile)
@@ -66,11 +66,11 @@ run = Run("12_by_hand", profile)
 # %% [markdown]
 # ## One crystal, two networks
 #
-# Iron, body-centred cubic. The *compact* network was trained on damaged crystals, and on much that is none of the seven
+# We begin with body-centred cubic iron. The *compact* network was trained on damaged crystals, and on much that belongs to none of the seven
 # classes: it has an eighth answer, "none", and it may [refuse](../docs/glossary.md#refusal) ([06](06_damage.ipynb)). The *paper's*
-# network was trained on perfect crystals and must choose ([03](03_a_network_learns.ipynb)). Each looks at the
-# [fingerprint](../docs/glossary.md#fingerprint) it was trained on; the two fingerprints differ in
-# the [length scale](../docs/glossary.md#length-scale) that positions are divided by.
+# network was trained on perfect crystals and must choose one of seven ([03](03_a_network_learns.ipynb)). Each looks at the kind of
+# [fingerprint](../docs/glossary.md#fingerprint) that it was trained on; the two kinds differ in
+# the [length scale](../docs/glossary.md#length-scale) by which positions are divided.
 
 # %%
 iron = Settings(kind="bcc", element="Fe", seed=seed)
@@ -80,7 +80,7 @@ networks = {"compact": classify.load_network("compact")[0], "paper's": classify.
 print(f"{len(atoms)} atoms; fingerprints {[image.shape for image in images.values()]}")
 
 # %% [markdown]
-# **Predict:** how sure is each of them of a perfect crystal?
+# **Predict:** how sure is each network of a perfect crystal?
 
 # %%
 answers = {name: predict(networks[name], images[name][None], mirrored=name == "compact")[0] for name in networks}
@@ -89,12 +89,12 @@ pd.DataFrame({name: pd.Series(p) for name, p in answers.items()}).set_axis([*CLA
 
 # %% [markdown]
 # Both are sure: <!--=explore.undamaged.compact:.2%-->…<!--/--> and <!--=explore.undamaged.paper:.2%-->…<!--/--> for bcc. (The compact network
-# answers with the mean over the fingerprint and its mirror images.) These are the steps that `explore.look` takes for any setting.
+# averages its answer over the fingerprint and its mirror images.) `explore.look` takes the same steps for any setting.
 #
 # ## Three things that can happen to a crystal
 #
-# Half the atoms go; or all stay, but each moves; or nothing is damaged, and the crystal is turned. **Predict:**
-# which of the three costs which network the answer?
+# Half the atoms go missing; or all stay, but each is displaced; or the crystal is undamaged, but turned. **Predict:**
+# which of the three makes which network fail?
 
 # %%
 examples = {
@@ -111,8 +111,8 @@ for part, settings in zip(figure.subfigures(len(examples), 1), examples.values()
 run.save_figure(figure, "fig_13_explore")
 
 # %% [markdown]
-# *The crystal; its two fingerprints, brightened; the probabilities (dark: compact, light: the paper's). The true class
-# is shaded. Right of the short line of a class the compact network answers; left of it, it refuses.*
+# *From left to right: the crystal; its two fingerprints, brightened; the probabilities (blue: compact, gold: the paper's). The true class
+# is shaded. The short line in each class is the threshold of the compact network: where its bar ends before the line, it refuses.*
 
 # %%
 results = {"explore.vacancies": vacancies, "explore.displacement": displacement, "explore.turn": turn}
@@ -124,21 +124,22 @@ results["explore.turned.none"] = float(explore.look(examples["turned"]).probabil
 pd.Series(results).round(4).to_frame("value")
 
 # %% [markdown]
-# - **Vacancies.** Half the atoms can go, and both networks say bcc (<!--=explore.vacancies.compact:.1%-->…<!--/-->
-#   and <!--=explore.vacancies.paper:.1%-->…<!--/-->): the peaks stay where they are, and only [speckle](../docs/glossary.md#speckle) is added.
-# - **Displacements.** The peaks fade, but for the compact network they stay in place: <!--=explore.displaced.compact:.2%-->…<!--/--> for bcc,
+# - **Vacancies.** With half the atoms gone, both networks still say bcc (<!--=explore.vacancies.compact:.1%-->…<!--/-->
+#   and <!--=explore.vacancies.paper:.1%-->…<!--/-->): the peaks stay where they are, and the vacancies only
+#   add [speckle](../docs/glossary.md#speckle).
+# - **Displacements.** The peaks fade. For the compact network they stay in place: it gives bcc <!--=explore.displaced.compact:.2%-->…<!--/-->,
 #   and it answers above <!--=explore.bcc.threshold:.2%-->…<!--/-->, a threshold set on crystals displaced by
-#   less. The paper's length scale, the mean distance to the nearest neighbour, shrinks, and the fingerprint with it: peaks move
-#   inwards, where those of another crystal would be. Bcc is left with <!--=explore.displaced.paper:.0%-->…<!--/-->.
-# - **A turn.** The crystal is as perfect as before, and neither network knows it: bcc
-#   gets <!--=explore.turned.compact:.0%-->…<!--/--> and <!--=explore.turned.paper:.0%-->…<!--/-->, since every bcc crystal
-#   they were shown stood in the standard orientation. But the compact one
-#   gives <!--=explore.turned.none:.0%-->…<!--/--> to "none", while the paper's has no such answer and names a wrong class.
+#   less. But the paper's length scale, the mean distance to the nearest neighbour, shrinks, and the fingerprint with it: the peaks move
+#   inwards, to where those of another crystal would be. Bcc is left with <!--=explore.displaced.paper:.0%-->…<!--/-->.
+# - **A turn.** The crystal is as perfect as before, yet neither network recognises it: bcc
+#   gets <!--=explore.turned.compact:.0%-->…<!--/--> and <!--=explore.turned.paper:.0%-->…<!--/-->, since every bcc crystal that
+#   they were trained on was in the standard orientation. The compact one
+#   gives <!--=explore.turned.none:.0%-->…<!--/--> to "none"; the paper's has no such answer and names a wrong class.
 #
 # ## Fast enough to play with?
 #
 # A slider feels immediate if the drawing follows within a fifth of a second. **Predict:** what takes longer for the largest
-# crystals: to build one, compute two fingerprints and ask two networks, or to draw?
+# crystals: building one, computing two fingerprints and asking two networks, or drawing it all?
 
 # %%
 paint = explore.painter()
@@ -154,18 +155,18 @@ pd.DataFrame(seconds).describe().loc[["50%", "max"]].round(3)
 
 # %% [markdown]
 # Drawing does. An update takes <!--=explore.update.seconds:.2f-->…<!--/--> s, at
-# most <!--=explore.update.seconds.max:.2f-->…<!--/--> s; crystal, fingerprints and networks are done
-# in <!--=explore.look.seconds:.2f-->…<!--/--> s of these.
+# most <!--=explore.update.seconds.max:.2f-->…<!--/--> s; crystal, fingerprints and networks together
+# need only <!--=explore.look.seconds:.2f-->…<!--/--> s of it.
 #
 # ## By hand
 #
-# The panel needs a kernel: run this notebook in JupyterLab (`make lab`) or in Colab, all cells, then move the sliders;
-# the arrow keys work, too. Where the page only shows a finished notebook, the figure above has to do. ▶ plays the loss
-# of atoms; *Surprise me* sets everything at random; the same settings and seed always give the same crystal. Things to
+# The panel works only while the notebook is running: run all cells in JupyterLab (`make lab`) or in Colab, then move the sliders;
+# the arrow keys work, too. On a page that only shows a finished notebook, the figure above has to do. ▶ removes atoms
+# step by step; *Surprise me* sets everything at random; the same settings and seed always give the same crystal. Things to
 # try:
 #
-# - ▶ with bcc, then with diamond. Which network lets go first?
-# - hex/rh, turned about z: at which angle does the fingerprint look as at the start?
+# - ▶ with bcc, then with diamond. Which network gives up first?
+# - hex/rh, turned about z: at which angle does the fingerprint look as it did at the start?
 # - 512 atoms against 32: what happens to the peaks, and why?
 
 # %%
@@ -180,14 +181,14 @@ run.save_results(results)
 # %% [markdown]
 # ## Exercises
 #
-# Think first, then run the solution, or find the answer by hand in the panel.
+# Write down what you expect, try it in a new cell or by hand in the panel, and only then unfold the solution and the answer.
 #
 # ### Exercise 1: How many atoms are enough?
 #
-# Vacancies are counted in per cent, but a network sees atoms. **Predict:** a bcc crystal of some 64 atoms and one of
-# some 512 lose the same fraction of their atoms. Which one does the compact network recognise longer?
+# We count vacancies in per cent, but a network sees atoms. **Predict:** a bcc crystal of some 64 atoms and one of
+# some 512 lose the same fraction of their atoms. Which of them does the compact network recognise longer?
 #
-# *Hint:* `explore.look(Settings("bcc", "Fe", vacancies=80, n_atoms=64)).probabilities[0]`; bcc is the first of them.
+# *Hint:* `explore.look(Settings("bcc", "Fe", vacancies=80, n_atoms=64)).probabilities[0]` gives the probabilities of all answers, bcc first.
 
 # %% tags=["hide-cell"]
 # @title Solution 1
@@ -205,12 +206,12 @@ assert np.mean(bcc[512]) > np.mean(bcc[64]) and bcc[512][-1] > bcc[64][-1]
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# The large one. A peak is as high as the square of the number of atoms that stay, the speckle that vacancies make
-# only as high as their number: what counts is how many atoms are left, not which fraction of the crystal they are.
+# The large one. The height of a peak grows as the square of the number of atoms left, the speckle only in proportion to the number of
+# atoms: what counts is how many atoms are left, not what fraction of the crystal they make up.
 #
 # </details>
 #
-# ### Exercise 2: What is an fcc crystal that is turned by 45° about z?
+# ### Exercise 2: What is an fcc crystal turned by 45° about z?
 #
 # **Predict:** what does the compact network call a perfect fcc crystal at 45°, and what at 90°?
 #
@@ -234,17 +235,17 @@ assert [CLASSES[answer[angle]] for angle in (0, 45, 90)] == ["fcc", "bct_139", "
 # <details><summary>Answer</summary>
 #
 # bct_139, and it is not wrong: fcc *is* body-centred tetragonal with c/a = √2, in a cell that stands at 45° to the
-# cube. At 90° the cube has come back to itself. Which of the two names is right is decided by the standard cell, that
-# is by symmetry, before any network sees the fingerprint; `classify` turns a perfect crystal to its standard cell first.
+# cube. At 90° the cube coincides with itself again. Symmetry decides which of the two names is right, through the standard cell, before any
+# network sees the fingerprint; `classify` first turns a perfect crystal into its standard orientation.
 #
 # </details>
 #
 # ### Exercise 3: Where does bct_139 end and bcc begin?
 #
-# At c/a = 1 the tetragonal crystal is cubic. **Predict:** how far from 1 do the names change, for spglib and for the
-# compact network?
+# At c/a = 1 the tetragonal crystal is cubic. **Predict:** how far from 1 does the name change, for spglib (the library that finds
+# space groups) and for the compact network?
 #
-# *Hint:* `explore.look(Settings("bct_139", "In", c_over_a=0.98))`; its `label` is spglib's class.
+# *Hint:* `explore.look(Settings("bct_139", "In", c_over_a=0.98))`; its `label` is the class that spglib finds.
 
 # %% tags=["hide-cell"]
 # @title Solution 3
@@ -252,7 +253,7 @@ figure, ax = plt.subplots(figsize=(5, 3))
 ratios = np.linspace(0.9, 1.1, 21).round(2)
 looks = [explore.look(Settings("bct_139", "In", c_over_a=ratio, seed=seed)) for ratio in ratios]
 cubic, called = np.array([view.label == 0 for view in looks]), np.array([view.probabilities[0] for view in looks])
-ax.plot(ratios, cubic, "k.", label="spglib: bcc (1) or not (0)")
+ax.plot(ratios, cubic, "k.", label="spglib: bcc (1) or not (0)", zorder=3)
 for label, name in enumerate(CLASSES[:2]):
     ax.plot(ratios, called[:, label], color=plots.CLASS_COLORS[label], label=f"network: {name}")
 ax.set(xlabel="c/a", ylabel="probability")
@@ -263,19 +264,19 @@ assert cubic.sum() < (called[:, 0] > 0.5).sum() and np.abs(ratios[called[:, 0] >
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# For spglib at a tolerance of 0.001 Å only c/a = 1 itself is bcc. The network changes its mind gradually, within a few
-# hundredths of 1, where it was shown no crystal at all: the classes keep 0.03 away from 1 ([01](01_crystals.ipynb)). A peak moves
-# by less than a pixel there.
+# For spglib, at a tolerance of 0.001 Å, only c/a = 1 itself is bcc. The network changes its mind gradually, within a few
+# hundredths of 1. It was trained on no crystal there, since bct_139 keeps 0.03 away from 1 ([01](01_crystals.ipynb)), and the peaks move
+# by less than a pixel.
 #
 # </details>
 #
 # ## Summary
 #
-# - Vacancies drown the peaks, displacements fade them, a turn moves them; only the turn makes a perfect crystal
-#   unknown.
-# - The network trained on damage, with a length scale that damage does not move, keeps its answer longer, and says when it has
+# - Vacancies bury the peaks in speckle, displacements make them fade, a turn moves them; only the turn makes a perfect crystal
+#   unrecognisable.
+# - The network trained on damage uses a length scale that damage does not change. It keeps its answer longer, and says when it has
 #   none.
 # - An update takes <!--=explore.update.seconds:.2f-->…<!--/--> s: fast enough to look for the limits by hand.
 #
-# The lessons end here. What they rest on is tested from [13](13_claims_of_the_sources.ipynb) on;
+# The lessons end here. The evidence behind them begins with [13](13_claims_of_the_sources.ipynb);
 # [99](99_report.ipynb) collects the numbers and figures.
