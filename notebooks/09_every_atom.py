@@ -460,7 +460,7 @@ pd.Series(below, name="below the threshold").map("{:.1%}".format).to_frame()
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# A tenth or so by itself, far fewer with its neighbours: an atom may be halfway to the next trough, its neighbours are not all so at once.
+# Many by themselves, far fewer with their neighbours: an atom may be halfway to the next trough, its neighbours are not all so at once.
 # This is what the averaging is for.
 #
 # </details>
