@@ -50,7 +50,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from xtalsight import clustering, crystals, dataset, inference, networks, plots
-from xtalsight.crystals import CLASSES, PROTOTYPES
+from xtalsight.crystals import CLASSES
 from xtalsight.fingerprints import DiffractionGeometry, fingerprint
 from xtalsight.study.profiles import Run
 
@@ -165,7 +165,9 @@ ax.set_title(f"The autoencoder learns from {len(train):,} crystals")
 run.save_figure(figure, "fig_05_autoencoder_loss")
 
 # %% [markdown]
-# *Loss by epoch, of training and of the twentieth held out.* The curves stay together: nothing is learned by heart. What does come out?
+# *Mean squared error by epoch, of training (the mean over the epoch) and on the twentieth held out.* In the
+# end it is <!--=lesson.autoencoder.loss:.1e-->…<!--/--> and <!--=lesson.autoencoder.validation_loss:.1e-->…<!--/-->: what was learned
+# holds for crystals not trained on. What comes out?
 
 # %%
 figure, axes = plt.subplots(2, 7, figsize=(7, 2.4))
@@ -206,9 +208,9 @@ figure, axes = plt.subplots(1, 3, figsize=(9, 3.4))
 order = np.random.default_rng(seed).permutation(len(labels))  # so that no class lies on top
 color = np.array(plots.CLASS_COLORS)
 for ax, letter, (name, stack) in zip(axes, "ABC", embeddings.items()):
-    ax.scatter(*stack[order, :2].T, s=5, color=color[labels[order]], alpha=0.3, lw=0, rasterized=True)
+    ax.scatter(*stack[order, :2].T, s=9, color=color[labels[order]], alpha=0.35, lw=0, rasterized=True)
     centres = k_means[name].cluster_centers_[:, :2].T
-    ax.scatter(*centres, s=60, marker="X", color=color[names[name]], edgecolor="black", lw=0.9)
+    ax.scatter(*centres, s=150, facecolor="none", edgecolor=color[names[name]], lw=1.8)
     ax.set_title(f"{letter}  {name}: {accuracy[name]:.1%} right")
     ax.set(xlabel="first component", ylabel="second component")
 axes[2].set(xlabel="first unit of the bottleneck", ylabel="second unit")
@@ -216,7 +218,7 @@ plots.class_legend(figure, loc="outside lower center", ncols=7)
 run.save_figure(figure, "fig_08_clusters")
 
 # %% [markdown]
-# *Dots: crystals, in the colour of their true class. Crosses: the centres that k-means found, in the colour of the class that its cluster
+# *Dots: crystals, in the colour of their true class. Rings: the centres that k-means found, in the colour of the class that the cluster
 # is matched with. A and B show two of fifty dimensions. Each panel has units of its own.* Linear and kernel PCA hardly differ, as the nearly
 # straight polynomial let us expect. The report gives 84 % for these. The autoencoder depends on the
 # seed: <!--=clusters.k_means.autoencoder_2.pristine.accuracy:.1%-->…<!--/--> on average
@@ -288,15 +290,21 @@ cluster_color = np.vstack([plt.colormaps["viridis"](shuffled), (0.7, 0.7, 0.7, 1
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(9, 4.6))
-for ax, colors, title in ((axes[0], cluster_color[found[shown]], "found"), (axes[1], color[labels[shown]], "true")):
-    ax.scatter(*flat.T, s=5, color=colors, alpha=0.5, lw=0, rasterized=True)
-    ax.set(xticks=[], yticks=[], title=title)
-    ax.margins(0.08)
-for prototype in PROTOTYPES:
-    x, y = flat[recipes.prototype.to_numpy()[shown] == prototype].T
-    axes[1].annotate(prototype, (np.median(x), y.max()), (0, 3), textcoords="offset points", ha="center", fontsize=7)
+for ax, colors in zip(axes, (cluster_color[found[shown]], color[labels[shown]])):
+    ax.scatter(*flat.T, s=9, color=colors, alpha=0.5, lw=0, rasterized=True)
+    ax.set(xticks=[], yticks=[])
+    ax.margins(0.1)
 axes[0].set_title(f"A  {n_clusters} clusters found by HDBSCAN; noise grey")
-axes[1].set_title("B  the true classes, and the prototypes")
+axes[1].set_title("B  the true classes, and names of prototypes")
+
+# %%
+groups = pd.DataFrame(flat).groupby(recipes.prototype.to_numpy()[shown])
+middle, low, high = groups.median(), groups[1].min(), groups[1].max()
+for name, (x, y) in middle.iterrows():  # its name above the group, or below where the nearest group is above
+    nearest = ((middle.drop(name) - (x, y)) ** 2).sum(axis=1).idxmin()
+    above = y > middle[1][nearest]
+    at, align = ((high[name], "bottom") if above else (low[name], "top"))
+    axes[1].text(x, at, f" {name} ", ha="center", va=align, fontsize=7)
 plots.class_legend(figure, loc="outside lower center", ncols=7)
 run.save_figure(figure, "fig_08c_embedding")
 

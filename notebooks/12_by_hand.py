@@ -265,7 +265,7 @@ assert cubic.sum() < (called[:, 0] > 0.5).sum() and np.abs(ratios[called[:, 0] >
 # <details><summary>Answer</summary>
 #
 # For spglib, at a tolerance of 0.001 Å, only c/a = 1 itself is bcc. The network changes its mind gradually, within a few
-# hundredths of 1. It was trained on no crystal there, since bct_139 keeps 0.03 away from 1 ([01](01_crystals.ipynb)), and the peaks move
+# hundredths of 1. Apart from bcc itself it was trained on no crystal there, since bct_139 keeps 0.03 away from 1 ([01](01_crystals.ipynb)), and the peaks move
 # by less than a pixel.
 #
 # </details>
