@@ -110,7 +110,7 @@ intensity = np.abs(F) ** 2
 # %%
 radius = np.hypot(x, y) / 0.4  # from the beam, pixels
 ring = (radius > 10) & (radius < 30)
-figure, axes = plt.subplots(1, 2, figsize=(7, 3.1), sharey=True)
+figure, axes = plt.subplots(1, 2, figsize=(7, 3.4), sharey=True)
 for ax, pattern, title in zip(axes, (intensity, intensity * ring), ("the whole detector", "only the ring")):
     plots.draw_fingerprint(np.stack([pattern / intensity.max()] * 3, axis=-1), ax, channel=0)
     ax.set_title(title)

@@ -303,7 +303,7 @@ middle, low, high = groups.median(), groups[1].min(), groups[1].max()
 for name, (x, y) in middle.iterrows():  # its name above the group, or below where the nearest group is above
     nearest = ((middle.drop(name) - (x, y)) ** 2).sum(axis=1).idxmin()
     above = y > middle[1][nearest]
-    at, align = ((high[name], "bottom") if above else (low[name], "top"))
+    at, align = (high[name], "bottom") if above else (low[name], "top")
     axes[1].text(x, at, f" {name} ", ha="center", va=align, fontsize=7)
 plots.class_legend(figure, loc="outside lower center", ncols=7)
 run.save_figure(figure, "fig_08c_embedding")
