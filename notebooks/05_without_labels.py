@@ -213,6 +213,7 @@ for ax, letter, (name, stack) in zip(axes, "ABC", embeddings.items()):
     ax.scatter(*centres, s=150, facecolor="none", edgecolor=color[names[name]], lw=1.8)
     ax.set_title(f"{letter}  {name}: {accuracy[name]:.1%} right")
     ax.set(xlabel="first component", ylabel="second component")
+    ax.locator_params(nbins=5)
 axes[2].set(xlabel="first unit of the bottleneck", ylabel="second unit")
 plots.class_legend(figure, loc="outside lower center", ncols=7)
 run.save_figure(figure, "fig_08_clusters")
@@ -298,13 +299,14 @@ axes[0].set_title(f"A  {n_clusters} clusters found by HDBSCAN; noise grey")
 axes[1].set_title("B  the true classes, and names of prototypes")
 
 # %%
-groups = pd.DataFrame(flat).groupby(recipes.prototype.to_numpy()[shown])
-middle, low, high = groups.median(), groups[1].min(), groups[1].max()
-for name, (x, y) in middle.iterrows():  # its name above the group, or below where the nearest group is above
-    nearest = ((middle.drop(name) - (x, y)) ** 2).sum(axis=1).idxmin()
-    above = y > middle[1][nearest]
-    at, align = (high[name], "bottom") if above else (low[name], "top")
-    axes[1].text(x, at, f" {name} ", ha="center", va=align, fontsize=7)
+groups = pd.DataFrame(flat, columns=["x", "y"]).groupby(recipes.prototype.to_numpy()[shown])
+middle = groups.median()
+for name, group in groups:  # its name above the group, or below where the nearest group is above
+    nearest = ((middle.drop(name) - middle.loc[name]) ** 2).sum(axis=1).idxmin()
+    above = middle.y[name] > middle.y[nearest]
+    x, y = group.loc[group.y.idxmax() if above else group.y.idxmin()]
+    offset, align = ((0, 2), "bottom") if above else ((0, -2), "top")
+    axes[1].annotate(name, (x, y), offset, textcoords="offset points", ha="center", va=align, fontsize=7)
 plots.class_legend(figure, loc="outside lower center", ncols=7)
 run.save_figure(figure, "fig_08c_embedding")
 

@@ -69,7 +69,7 @@ def test_settings_that_cannot_be(wrong):
 def test_static_figure_says_what_the_quick_one_says():
     figure = explore.show(DAMAGED, Figure(layout="none"))
     text = "\n".join(label.get_text() for ax in figure.axes for label in [*ax.texts, ax.title])
-    for part in ("bct_139, In", "turned by 10°", "30 % vacancies, displaced by 5 %", "compact: ", "paper's: "):
+    for part in ("bct_139, In", "rotated by 10°", "30 % vacancies, displaced by 5 %", "compact: ", "paper's: "):
         assert part in text
 
 

@@ -26,7 +26,7 @@ SIZES = (32, 64, 128, 256, 512)
 """Least numbers of atoms of the undamaged supercell."""
 
 AXES = ("random", "x", "y", "z")
-"""Axes about which the crystal can be turned."""
+"""Axes about which the crystal can be rotated."""
 
 MOST = {"vacancies": 95, "displacement": 25, "turn": 90}
 """Ends of the sliders of damage: % of the atoms, % of the neighbour distance, degrees."""
@@ -114,7 +114,7 @@ def _perfect(kind, element, c_over_a=None):
 
 
 def crystal(settings: Settings) -> Atoms:
-    """Build the crystal of the settings, damaged and turned."""
+    """Build the crystal of the settings, damaged and rotated."""
     perfect, _, nearest = _perfect(settings.kind, settings.element, settings.c_over_a)
     damage = {
         "seed": settings.seed,
@@ -157,7 +157,7 @@ def look(settings: Settings) -> Look:
     """
     atoms = crystal(settings)
     _, label, nearest = _perfect(settings.kind, settings.element, settings.c_over_a)
-    turned = f", turned by {settings.turn}°" if settings.turn else ""
+    turned = f", rotated by {settings.turn}°" if settings.turn else ""
     amounts = {
         f"{settings.vacancies} % vacancies": settings.vacancies,
         f"displaced by {settings.displacement} %": settings.displacement,
@@ -270,7 +270,7 @@ def _controls(widgets):
         "vacancies": control(widgets.IntSlider, "vacancies (%)", max=MOST["vacancies"]),
         "displacement": control(widgets.IntSlider, "displaced (%)", max=MOST["displacement"]),
         "n_atoms": control(widgets.SelectionSlider, "atoms, at least", options=SIZES),
-        "turn": control(widgets.IntSlider, "turned (°)", max=MOST["turn"]),
+        "turn": control(widgets.IntSlider, "rotated (°)", max=MOST["turn"]),
         "axis": control(widgets.Dropdown, "about axis", options=AXES),
         "seed": control(widgets.BoundedIntText, "seed", max=999),
     }

@@ -107,7 +107,7 @@ def draw_fingerprint(
     """Draw a diffraction fingerprint, brightened by a power law.
 
     Nearly all pixels are below 1/255, black on a linear scale: what is drawn is image ** gamma. The same power for the
-    three channels keeps the hue, which tells the axis about which the crystal was turned: red x, green y, blue z.
+    three channels keeps the hue, which tells the axis about which the crystal was rotated: red x, green y, blue z.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ def draw_reflections(table, ax: Axes | None = None, n_labels: int = 8) -> Axes:
 
 
 def draw_scattering_geometry(geometry: DiffractionGeometry, ax: Axes | None = None) -> Axes:
-    """Draw how a fingerprint arises: plane wave, turned crystal, scattering vector, detector with the ring that counts.
+    """Draw how a fingerprint arises: plane wave, rotated crystal, scattering vector, detector with the ring that counts.
 
     A sketch: the numbers are those of `geometry`, lengths and angles are not to scale.
 
@@ -223,7 +223,7 @@ def draw_scattering_geometry(geometry: DiffractionGeometry, ax: Axes | None = No
 
     # Its turns about x, y, z make the three channels; each arc lies on the side of its axis that has most room.
     origin, around = np.array([-1.05, -2.15]), np.radians(np.linspace(-turn, turn, 30))
-    label(-3.8, -1.3, f"crystal turned\nby ±{turn:g}° about", ha="left")
+    label(-3.8, -1.3, f"crystal rotated\nby ±{turn:g}° about", ha="left")
     turns = zip("xyz", ("red", "green", "blue"), (1.5, 1, 1), (-45, -90, 0), strict=True)
     for axis, (name, channel, length, side) in enumerate(turns):
         along, across, third = np.roll(np.eye(3), -axis, axis=0)
