@@ -9,22 +9,22 @@
 # %% [markdown]
 # # What did the sources do, and does it hold?
 #
-# **In:** the recipes and fingerprints of notebooks 01 and 02; the published arrays, if `make published-data` fetched them.
+# **In:** the recipes and fingerprints of lessons [01](01_crystals.ipynb) and [02](02_fingerprints.ipynb); the published arrays, if `make published-data` fetched them.
 # **Out:** each claim of the sources beside what their files show and what we measure.
 #
 # **Result:** the sources' conclusion holds, better founded than their test. What is wrong with their files cannot be seen on it: trained on
-# scrambled pictures, without ReLU, the network of Table 1 is right
+# scrambled fingerprints, without ReLU, the network of Table 1 is right
 # for <!--=sources.no_activation.scrambled.vacancies_25.accuracy:.1%-->…<!--/--> of unseen crystals that lack a quarter of their atoms, on
 # repaired ones, with ReLU, for <!--=sources.relu.repaired.vacancies_25.accuracy:.1%-->…<!--/-->. It shows where atoms are displaced:
-# scrambled pictures give <!--=sources.relu.scrambled.displaced.accuracy:.0%-->…<!--/-->
+# scrambled fingerprints give <!--=sources.relu.scrambled.displaced.accuracy:.0%-->…<!--/-->
 # instead of <!--=sources.relu.repaired.displaced.accuracy:.0%-->…<!--/--> with ReLU
 # and <!--=sources.no_activation.scrambled.displaced.accuracy:.0%-->…<!--/-->
-# instead of <!--=sources.no_activation.repaired.displaced.accuracy:.0%-->…<!--/--> without. And the orientation matters: turned by 10°,
-# only <!--=sources.misorientation.compact.turned.10:.0%-->…<!--/--> are named rightly unless the standard cell is built again.
+# instead of <!--=sources.no_activation.repaired.displaced.accuracy:.0%-->…<!--/--> without. And the orientation matters: rotated by 10°,
+# only <!--=sources.misorientation.compact.turned.10:.0%-->…<!--/--> are named correctly unless the standard cell is built again.
 #
 # ![Accuracy by misorientation](../figures/fig_10b_misorientation.png)
 #
-# **Time:** <!--=time.03_published_dataset.minutes:.0f-->…<!--/--> minutes on two cores without GPU; half a minute with the
+# **Time:** <!--=time.13_claims_of_the_sources.minutes:.0f-->…<!--/--> minutes on two cores without GPU; half a minute with the
 # parameters below, with which no network learns much. The numbers in the text are those of the full run.
 
 # %% tags=["colab"]
@@ -65,11 +65,11 @@ tested_on = 40  # structures, among the others, that it is tested on
 epochs = 1  # of training
 repeats = 1  # trainings of each network
 compact_epochs = 5  # of the compact network, which is trained on all structures but those tested on
-rotated = 10  # structures that are turned
+rotated = 10  # structures that are rotated
 
 # %%
-run = Run("03_published_dataset", profile)
-run.needs("02_diffraction_fingerprints")
+run = Run("13_claims_of_the_sources", profile)
+run.needs("02_fingerprints")
 networks.make_reproducible(seed, threads)
 ring = DiffractionGeometry().ring
 
@@ -77,7 +77,7 @@ ring = DiffractionGeometry().ring
 # ## Data
 #
 # The *sources* are the paper (Ziletti et al. 2018), its code ai4materials with the arrays at doi:10.7910/DVN/ZDKBRF, and the course
-# report CH5650, which trained the paper's network again on these arrays. The experiments below use the generated pictures of notebook 02.
+# report CH5650, which trained the paper's network again on these arrays. The experiments below use the generated fingerprints of lesson 02.
 
 # %%
 recipes, images, remark = dataset.load(run.path(""))
@@ -103,24 +103,25 @@ else:
 # ## Two sets that are one
 #
 # *Claimed:* the network of the report is right for every one of 10,517 structures with 25 % vacancies (Table 4), as for every pristine
-# one (Table 3). *In the files:* the loader of ai4materials and the report's instructions fetch the same files for both sets, and
-# the two tables agree entry by entry. A file fetched by hand cannot be excluded. **Predict:** how different is a picture from that of the
+# one (Table 3). *In the files:* the loader of ai4materials and the report's instructions fetch the same three files of
+# Dataverse, numbers 3238702, 3238704 and 3238706, for both sets, and the two tables agree entry by entry. A file fetched by
+# hand cannot be excluded. **Predict:** how different is a fingerprint from that of the
 # same crystal without a quarter of its atoms?
 
 # %%
 change = np.abs(images["pristine"] - images["vacancies"]).max(axis=(1, 2, 3))
 print(remark)
 print(
-    f"largest change of a pixel: {change.min():.3f} in the least changed picture, {np.median(change):.3f} in the median"
+    f"largest change of a pixel: {change.min():.3f} in the least changed fingerprint, {np.median(change):.3f} in the median"
 )
 
 # %% [markdown]
-# No picture stays the same: an array that equals the pristine one has no vacancies. Whether a network notices them is measured below, on
+# No fingerprint stays the same: an array that equals the pristine one has no vacancies. Whether a network notices them is measured below, on
 # crystals whose atoms are really missing.
 #
-# ## Scrambled pictures
+# ## Scrambled fingerprints
 #
-# *Claimed:* pictures of 64×64 pixels and three channels. *In the files:* a stack (3, 64, 64) *reshaped*, not transposed, to (64, 64, 3).
+# *Claimed:* images of 64×64 pixels and three channels. *In the files:* a stack (3, 64, 64) *reshaped*, not transposed, to (64, 64, 3).
 # The paper's own network turned that back; the report took the arrays as they are.
 
 # %%
@@ -141,11 +142,11 @@ axes[1, 0].set_ylabel("repaired")
 run.save_figure(figure, "fig_10a_scrambled")
 
 # %% [markdown]
-# *Above the pictures as they are stored, below the same repaired.* Nine small rings: the channels one below the other, of each the rows
-# side by side in threes, and three neighbouring pixels squeezed into the colours of one. All that the repaired picture holds is there, at
+# *Above the fingerprints as they are stored, below the same repaired.* Nine small rings: the channels one below the other, of each the rows
+# side by side in threes, and three neighbouring pixels squeezed into the colours of one. All that the repaired fingerprint holds is there, at
 # other places.
 #
-# In which order are the channels? β-Sn is not cubic, so its three channels differ: each picture of class bct_141 is compared with freshly
+# In which order are the channels? β-Sn is not cubic, so its three channels differ: each fingerprint of class bct_141 is compared with freshly
 # generated ones.
 
 # %%
@@ -196,7 +197,7 @@ tests = {
 
 # %%
 def train_network(model, pictures, labels, **options):
-    """As in notebook 04."""
+    """As in lesson 03."""
     return networks.train(model, pictures, labels, folder=run.path("trainings"), **options)
 
 
@@ -235,8 +236,8 @@ run.save_figure(figure, "fig_10c_variants")
 
 # %% [markdown]
 # *Accuracy on unseen structures, one point a training.* On pristine crystals, and with a quarter of the atoms gone, the faults cost
-# next to nothing: the task is too easy to show them, and that vacancies hardly matter holds with proper pictures, too. Under displacements
-# the layout matters: neighbours on the detector are no neighbours in a scrambled picture. The missing ReLU costs
+# next to nothing: the task is too easy to show them, and that vacancies hardly matter holds with proper fingerprints, too. Under displacements
+# the layout matters: neighbours on the detector are no neighbours in a scrambled one. The missing ReLU costs
 # nothing here; at 70 % vacancies the networks without it are even ahead, with <!--=sources.no_activation.repaired.vacancies_70.accuracy:.0%-->…<!--/-->
 # against <!--=sources.relu.repaired.vacancies_70.accuracy:.0%-->…<!--/-->. Two trainings of one kind can lie far apart, as the figure
 # shows: small differences mean nothing.
@@ -259,9 +260,9 @@ print(f"all wrong: {binary_all_wrong:.1%};   the worst test above: {binary_worst
 #
 # ## Copies, and a random split
 #
-# *Implied:* a test on a random 5 % says how well a network generalises. *In the files:* many pictures are near-copies; of the 2890
+# *Implied:* a test on a random 5 % says how well a network generalises. *In the files:* many fingerprints are near-copies; of the 2890
 # structures of space group 194 that can be recovered from the authors' notebooks only 1828 differ by more than 0.01 Å. **Predict:** how
-# much does a look-up know that learns nothing, the class of the most similar picture?
+# much does a look-up know that learns nothing, the class of the most similar fingerprint?
 
 # %%
 same = recipes.groupby(["prototype", "element", "c_over_a", "alpha", "z"], dropna=False).ngroup().to_numpy()
@@ -276,19 +277,19 @@ pd.DataFrame({"copy among the known": copied, "look-up right": looked_up}).style
 
 # %% [markdown]
 # *By element* holds out all structures of some elements, so that by construction no copies are left. The look-up is as good as ever, since another element
-# makes nearly the same picture: a perfect score on pristine crystals needs no learning. Notebook 04 trains its networks on both splits. On
-# the published arrays, copies are counted from the pictures.
+# makes nearly the same fingerprint: a perfect score on pristine crystals needs no learning. Lesson 03 trains its networks on both splits. On
+# the published arrays, copies are counted from the fingerprints.
 
 # %%
 if there:
-    print(f"{published_recipes.element.nunique()} groups of copies among {len(stored)} published pictures")
+    print(f"{published_recipes.element.nunique()} groups of copies among {len(stored)} published fingerprints")
 
 # %% [markdown]
-# ## Turned crystals
+# ## Rotated crystals
 #
-# *Claimed:* the method is "robust to changes in the initial crystal orientation". *In the files:* before the picture is taken, the standard
-# cell is built, and that undoes any rotation. The claim holds for what was done. Is the *picture* robust? Each crystal is turned about a
-# random axis. Two networks are asked: that of Table 1, with ReLU and repaired pictures, and the compact one of notebook 04, trained on all
+# *Claimed:* the method is "robust to changes in the initial crystal orientation". *In the files:* before the fingerprint is computed, the standard
+# cell is built, and that undoes any rotation. The claim holds for what was done. Is the *fingerprint* robust? Each crystal is rotated about a
+# random axis. Two networks are asked: that of Table 1, with ReLU and repaired fingerprints, and the compact one of lesson 03, trained on all
 # structures but those tested on. Once they get the crystal as it is, once its standard cell is built again. **Predict:** at how many
 # degrees is every second answer wrong?
 
@@ -323,7 +324,7 @@ misorientation.style.format("{:.1%}")
 figure, ax = plt.subplots(figsize=(6, 3))
 names = {"table_1": f"Table 1, trained on {len(train)}", "compact": f"compact, trained on {len(others):,}"}
 for network, style in {"table_1": "o-", "compact": "^-"}.items():
-    ax.plot(misorientation[network, "turned"], style, color="tab:red", label=f"{names[network]}: as it is")
+    ax.plot(misorientation[network, "turned"], style, color="black", label=f"{names[network]}: as it is")
     ax.plot(misorientation[network, "rebuilt"], style, color="0.5", label=f"{names[network]}: standard cell")
 ax.axhline(np.bincount(labels).max() / len(labels), color="0.7", ls=":", lw=1, label="always hex/rh")
 ax.set(xlabel="misorientation (°)", ylabel="accuracy", ylim=(0, 1.03))
@@ -331,7 +332,7 @@ ax.legend(loc="upper right", bbox_to_anchor=(1, 0.93))
 run.save_figure(figure, "fig_10b_misorientation")
 
 # %% [markdown]
-# *Accuracy by the angle between the crystal and its standard orientation: red as it is, grey with the standard cell built again.* With the
+# *Accuracy by the angle between the crystal and its standard orientation: black as it is, grey with the standard cell built again.* With the
 # standard cell the angle does not matter; without it a few degrees do. Can the standard cell be built again of a crystal that lacks a
 # quarter of its atoms? In the sources, and here, it is built first, and the atoms are removed after.
 
@@ -343,7 +344,7 @@ print(f"space group found in spite of 25 % vacancies: {recognised:.0%} of {len(f
 
 # %% [markdown]
 # It cannot, not by the symmetry of what is left. So for a defective crystal that somebody brings along, the orientation is part of the
-# question. What would help is a picture that does not turn with the crystal.
+# question. What would help is something that does not rotate with the crystal ([08](08_in_any_orientation.ipynb)).
 #
 # ## The class of four
 #
@@ -356,12 +357,12 @@ plain, balanced = accuracy_score(labels, never_sc), balanced_accuracy_score(labe
 print(f"all right but the {np.sum(labels != never_sc)} sc: accuracy {plain:.2%}, balanced accuracy {balanced:.1%}")
 
 # %% [markdown]
-# Accuracy does not see the class at all; its mean over classes does. That is why notebook 04 gives both.
+# Accuracy does not see the class at all; its mean over classes does. That is why lesson 03 gives both.
 #
 # ## All claims
 #
-# Two more need no experiment. Table 3 shows no error, the notebook behind it one, a bct_139 taken for bcc; notebook 04 lists ours. And the
-# autoencoder's input layer of "12280" has as many numbers as a picture.
+# Two more need no experiment. Table 3 shows no error, the notebook behind it one, a bct_139 taken for bcc; lesson 03 lists ours. And the
+# autoencoder's input layer of "12280" should be 12,288, the numbers of a fingerprint.
 
 
 # %%
@@ -380,18 +381,18 @@ rebuilt = misorientation.xs("rebuilt", axis=1, level="how")
 # %%
 claims = [
     ("report: 100 % on 25 % vacancies", "the loader fetches one set of files for both; Tables 3 and 4 agree entry by entry",
-     f"vacancies change every picture, the least by {change.min():.3f}; accuracy {mean['relu', 'repaired', 'vacancies_25']:.1%}"),
-    ("pictures, three channels", "scrambled as stored; the paper undoes it, the report does not",
+     f"vacancies change every fingerprint, the least by {change.min():.3f}; accuracy {mean['relu', 'repaired', 'vacancies_25']:.1%}"),
+    ("images, three channels", "scrambled as stored; the paper undoes it, the report does not",
      f"repaired → scrambled: {effect(('relu', 'repaired'), ('relu', 'scrambled'))}"),
     ("ReLU in every layer", "report: no activation, dropout moved, β₂ = 0.99",
      f"ReLU → none: {effect(('relu', 'repaired'), ('no_activation', 'repaired'))}"),
     ("report: accuracy", "BinaryAccuracy: each structure counts seven times",
      f"{binary_all_wrong:.1%} if all is wrong; {binary_worst:.1%} where {worst:.1%} are right"),
-    ("report, Table 3: no error", "the notebook behind it shows one", "notebook 04 lists ours"),
+    ("report, Table 3: no error", "the notebook behind it shows one", "lesson 03 lists ours"),
     ("a random 5 % tests generalisation", "many near-copies",
      f"copies among the known: {copied['random']:.0%}, with elements held out {copied['element']:.0%}"),
     ("robust to the initial orientation", "the standard cell undoes the rotation",
-     f"turned by 0°, 5°, 10°: {turns} (compact); standard cell built again: {rebuilt['compact'].min():.0%} at worst"),
+     f"rotated by 0°, 5°, 10°: {turns} (compact); standard cell built again: {rebuilt['compact'].min():.0%} at worst"),
     ("only 4 samples for BCC", "the four are simple cubic",
      f"accuracy {plain:.2%} with every sc wrong, balanced {balanced:.1%}"),
     ("input layer 12280", "64 × 64 × 3", f"{np.prod(images['pristine'].shape[1:])} numbers"),
@@ -419,19 +420,19 @@ results |= {f"sources.look_up.{by}": value for by, value in looked_up.items()}
 for (network, how), values in misorientation.items():
     results |= {f"sources.misorientation.{network}.{how}.{angle}": value for angle, value in values.items()}
 earlier = [history[: history.attrs["resumed_epochs"]] for history in histories]  # by a run that was interrupted
-results["time.03_published_dataset.earlier_seconds"] = sum(h.seconds.sum() for h in earlier if len(h))
+results["time.13_claims_of_the_sources.earlier_seconds"] = sum(h.seconds.sum() for h in earlier if len(h))
 run.save_results(results)
 
 # %% [markdown]
 # ## Exercises
 #
 # Write down what you expect, add a cell, try it, and only then unfold solution and answer. A *look-up* (`KNeighborsClassifier(1)`)
-# takes the class of the most similar picture that it knows: it shows in a second what a trained network hides.
+# takes the class of the most similar fingerprint that it knows: it shows in a second what a trained network hides.
 
 # %% [markdown]
 # ### Exercise 1: Does it hurt to shuffle the pixels?
 #
-# Apply one and the same random permutation to the pixels of every picture. **Predict:** what does the look-up, which knows pristine
+# Apply one and the same random permutation to the pixels of every fingerprint. **Predict:** what does the look-up, which knows pristine
 # crystals, lose on *displaced* ones? And if a convolution comes first that replaces each pixel by the mean of 5×5?
 #
 # *Hint:* `images["pristine"][train]`, `tests["displaced"]`; `scipy.ndimage.uniform_filter(x, (0, 5, 5, 0))`.
@@ -448,13 +449,14 @@ for layout, order in layouts.items():
     for name, size in {"look-up": 1, "mean of 5×5, then look-up": 5}.items():
         a, b = (uniform_filter(order(x), (0, size, size, 0)).reshape(len(x), -1) for x in stacks)
         outcome.setdefault(layout, {})[name] = KNeighborsClassifier(1).fit(a, labels[train]).score(b, labels[test])
+assert outcome["shuffled"]["look-up"] == outcome["repaired"]["look-up"], "a distance does not know the order of pixels"
 pd.DataFrame(outcome).T.style.format("{:.1%}")
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
 # The look-up loses nothing at all: a distance is a sum over pixels, in whatever order. The same holds for PCA, k-means and a dense
-# layer. A convolution assumes that neighbours in the picture are neighbours on the detector: displaced atoms have a shorter mean
+# layer. A convolution assumes that neighbours in the image are neighbours on the detector: displaced atoms have a shorter mean
 # neighbour distance, so their peaks move by a pixel or so, and the mean of 5×5 forgives that, but only where the neighbours are still
 # neighbours. This is what the scrambled layout takes from a network, and a test in which the peaks stay in place hardly shows it.
 #
@@ -479,12 +481,13 @@ for name, targets in {"true labels": labels, "shuffled labels": np.random.defaul
         "known crystals": memory.score(seen, targets[train]),
         "others": memory.score(unseen, targets[test]),
     }
+assert {row["known crystals"] for row in outcome.values()} == {1.0}, "what it knows is right, whatever the labels"
 pd.DataFrame(outcome).T.style.format("{:.0%}")
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# For all that it knows, whatever the labels: each defective picture is unique, and the most similar one to it is itself. On
+# For all that it knows, whatever the labels: each defective fingerprint is unique, and the most similar one to it is itself. On
 # others it guesses, as often right as two crystals drawn at random have the same class. A perfect score on training data cannot tell
 # learning from remembering, and a network with many weights can remember, too. So the report's "100 %", measured on the files
 # that it was trained on, says nothing about other crystals, even where it turns out to be nearly true.
@@ -492,9 +495,9 @@ pd.DataFrame(outcome).T.style.format("{:.0%}")
 # </details>
 
 # %% [markdown]
-# ### Exercise 3: Is a large crystal easier to recognise when it is turned?
+# ### Exercise 3: Is a large crystal easier to recognise when it is rotated?
 #
-# Turn an fcc crystal by 1°, 2° and 5° and compare each picture with that of the standard orientation; take the difference between fcc
+# Rotate an fcc crystal by 1°, 2° and 5° and compare each fingerprint with that of the standard orientation; take the difference between fcc
 # and bcc as the unit. **Predict:** what fraction of it is reached? And does a crystal of eight times as many atoms bear more, or less?
 #
 # *Hint:* `crystals.build_crystal(recipe | {"misorientation": 2.0, "n_atoms": 256})`, `fingerprint`, `np.linalg.norm`.
@@ -509,12 +512,14 @@ for size in (32, 256, 2048):
     other_class = fingerprint(crystals.build_crystal(bcc | {"n_atoms": size}))
     unit = np.linalg.norm(other_class - straight)
     columns[f"{len(turned_fcc[0])} atoms"] = [np.linalg.norm(picture - straight) / unit for picture in crooked]
+small, middle, large = columns.values()
+assert small[1] < middle[1] < large[1], "the larger crystal notices 2° more"
 pd.DataFrame(columns, index=pd.Index(angles[1:], name="degrees")).style.format("{:.0%}").format_index("{:.0f}°")
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Less: the larger the crystal, the sharper its peaks, and the sooner they are turned away from where they were. A peak of a crystal with
+# Less: the larger the crystal, the sharper its peaks, and the sooner they are rotated away from where they were. A peak of a crystal with
 # edge L is 1/L wide and moves by |s| times the angle, so the angle it bears is about 1/(|s| L): twice the edge, half the angle, as
 # long as pixels are finer than peaks. Damage is forgiven by a large crystal, misorientation by a small one. That networks trained
 # in one orientation fail after a few degrees is geometry first, and only then a lack of training.
@@ -525,8 +530,8 @@ pd.DataFrame(columns, index=pd.Index(angles[1:], name="degrees")).style.format("
 # ## Summary
 #
 # - That vacancies hardly matter holds: on crystals whose atoms are really missing the network of Table 1 is right, too.
-# - Scrambled pictures cannot be seen on a test as easy as the sources'; they cost accuracy when atoms are displaced. A missing ReLU
+# - Scrambled fingerprints cannot be seen on a test as easy as the sources'; they cost accuracy when atoms are displaced. A missing ReLU
 #   costs nothing that so few trainings could show.
-# - The standard cell undoes a rotation, not the network: turned by 10°, <!--=sources.misorientation.compact.turned.10:.0%-->…<!--/--> are right.
+# - The standard cell undoes a rotation, not the network: rotated by 10°, <!--=sources.misorientation.compact.turned.10:.0%-->…<!--/--> are right.
 #
-# Next: [04 Training the network](04_cnn_training.ipynb).
+# Next: [14 Does it matter which network, which split, which seed?](14_networks_compared.ipynb)
