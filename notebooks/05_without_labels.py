@@ -174,12 +174,12 @@ figure, axes = plt.subplots(2, 7, figsize=(7, 2.4))
 for label, (above, below) in enumerate(axes.T):
     shown = pictures[np.argmax(labels == label)][None]
     for ax, picture in ((above, shown), (below, np.clip(inference.predict(autoencoder, shown), 0, 1))):
-        plots.draw_fingerprint(picture.reshape(64, 64, 3), ax)
+        plots.draw_fingerprint(picture.reshape(64, 64, 3), ax, gamma=0.5)
         ax.set_axis_off()
     above.set_title(CLASSES[label])
 
 # %% [markdown]
-# *A crystal of each class: what goes in (above), and what comes out (below).* Two numbers are enough for the large classes. The others
+# *A crystal of each class: what goes in (above), and what comes out (below).* Two numbers are enough for some large classes. The others
 # get the fingerprint of a large one, or a mixture.
 #
 # ## Seven clusters

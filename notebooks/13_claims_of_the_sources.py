@@ -105,7 +105,16 @@ else:
 # *Claimed:* the network of the report is right for every one of 10,517 structures with 25 % vacancies (Table 4), as for every pristine
 # one (Table 3). *In the files:* the loader of ai4materials and the report's instructions fetch the same three files of
 # Dataverse, numbers 3238702, 3238704 and 3238706, for both sets, and the two tables agree entry by entry. A file fetched by
-# hand cannot be excluded. **Predict:** how different is a fingerprint from that of the
+# hand cannot be excluded. The lines are in the function `load_datasets` of `ai4materials/models/cnn_nature_comm_ziletti2018.py`
+# (commit 363abac), where two triples of variables hold the same addresses:
+#
+# | variable, pristine | variable, 25 % vacancies | address ends in |
+# |---|---|---|
+# | `url_x_pristine` | `url_x_vac25` | `/datafile/3238702` |
+# | `url_y_pristine` | `url_y_vac25` | `/datafile/3238704` |
+# | `url_dataset_info_pristine` | `url_dataset_info_vac25` | `/datafile/3238706` |
+#
+# **Predict:** how different is a fingerprint from that of the
 # same crystal without a quarter of its atoms?
 
 # %%
