@@ -9,18 +9,19 @@
 # %% [markdown]
 # # How much damage can a network take?
 #
-# **In:** crystals that lack many of their atoms, or whose atoms are displaced. **Out:** what damage does to a [fingerprint](../docs/glossary.md#fingerprint), a
-# [length scale](../docs/glossary.md#length-scale) that
-# damage does not move, and a small network trained on damaged crystals.
+# **In:** crystals that lack many of their atoms, or whose atoms are displaced. **Out:** what damage does to a
+# [fingerprint](../docs/glossary.md#fingerprint), a [length scale](../docs/glossary.md#length-scale) that damage does
+# not move, and a small network trained on damaged crystals.
 #
-# **Result:** the network is right for <!--=robust.compact.vacancies_80.accuracy:.2%-->…<!--/--> of crystals without 80 % of their atoms
-# and for <!--=robust.compact.displacements_15.accuracy:.2%-->…<!--/--> of those displaced by 15 % of the nearest-neighbour distance, of
-# elements that it never saw.
+# **Result:** on elements that it never saw, the network is right
+# for <!--=robust.compact.vacancies_80.accuracy:.2%-->…<!--/--> of crystals that lack 80 % of their atoms and
+# for <!--=robust.compact.displacements_15.accuracy:.2%-->…<!--/--> of crystals whose atoms are displaced by 15 % of
+# the nearest-neighbour distance.
 #
 # ![A crystal that loses its atoms, and one whose atoms are displaced, with fingerprints and answers](../figures/fig_11f_pictures.png)
 #
-# **Time:** about <!--=time.06_damage.minutes:.0f-->…<!--/--> minutes on two cores; a minute or two with the parameters below, with which the
-# network learns little. The numbers in the text are those of the full run.
+# **Time:** about <!--=time.06_damage.minutes:.0f-->…<!--/--> minutes on two cores; a minute or two with the
+# parameters below, with which the network learns little. The numbers in the text are those of the full run.
 
 # %% tags=["colab"]
 import os
@@ -79,10 +80,11 @@ earlier = []  # seconds of what an interrupted run had done
 # %% [markdown]
 # ## Missing or displaced
 #
-# Atoms are missing, and those that are there vibrate. We measure the first by the fraction of *vacancies*, the second by σ, the standard
-# deviation of each coordinate, as a fraction of the nearest-neighbour distance. Metals melt near σ = 8 %.
+# In a real crystal some atoms are missing, and the others vibrate. We measure the first by the fraction of
+# *vacancies*, the second by σ, the standard deviation of each coordinate, as a fraction of the nearest-neighbour
+# distance. Metals melt near σ = 8 %.
 #
-# **Predict:** what happens to the peaks of a fingerprint when half of the atoms are gone? When all atoms are
+# **Predict:** what happens to the peaks of a fingerprint when half of the atoms are gone? And when all atoms are
 # displaced by 10 %?
 
 # %%
@@ -102,19 +104,20 @@ for ax in axes[1:]:
     ax.set_ylabel("")
 
 # %% [markdown]
-# *Copper, 256 atoms. Both light up the space between the peaks; displacement also dims the outer peaks.* What the peaks lose becomes
-# a background of [speckle](../docs/glossary.md#speckle). Vacancies lower all peaks alike, by the square of the fraction of atoms
-# that stay. Displacements lower a peak at scattering vector $s$ by the Debye–Waller factor $\exp(-4\pi^2 s^2 \sigma^2)$, outer peaks more
-# than inner ones. **Neither moves a peak.**
+# *Copper, 256 atoms. Both light up the space between the peaks; displacement also dims the outer peaks.* What the
+# peaks lose becomes a background of [speckle](../docs/glossary.md#speckle). Vacancies lower all peaks alike: the
+# intensity is multiplied by the square of the fraction of atoms that stay. Displacements lower a peak at scattering
+# vector $s$ by the Debye–Waller factor $\exp(-4\pi^2 s^2 \sigma^2)$, outer peaks more than inner ones. **Neither
+# moves a peak.**
 #
 # ## A length scale that damage does not move
 #
-# A crystal is first divided by a length scale, so that its size does not count. In the
-# paper it is the mean distance to the nearest neighbour. **Predict:** what do displacements do to that mean? (Of twelve neighbours, only the one that
-# came closest counts.)
+# All positions are first divided by a length scale, so that size does not count. In the paper this is the mean
+# distance to the nearest neighbour. **Predict:** what do displacements do to that mean? (Of twelve neighbours, only
+# the closest counts.)
 #
-# An alternative is the *powder pattern*, the diffraction averaged over all orientations. Debye's formula needs only the distances
-# $r_{ij}$ between atoms:
+# An alternative is the *powder pattern*, the diffraction averaged over all orientations. Debye's formula needs only
+# the distances $r_{ij}$ between atoms:
 #
 # $$ I(s) = 1 + \frac{2}{N} \sum_{i<j} \frac{\sin 2\pi s r_{ij}}{2\pi s r_{ij}} $$
 
@@ -135,7 +138,7 @@ for color, (name, pattern) in zip(colormaps["viridis"]([0, 0.45, 0.8]), patterns
     ax.plot(s, pattern / pattern.max(), color=color, label=name)
 ax.axvline(np.sqrt(3 / 2), color="0.6", ls="--", lw=1, zorder=0)
 ax.set(xlabel="s × nearest-neighbour distance", ylabel="intensity / first peak")
-ax.set_title("Powder patterns: damage lowers peaks, the first stays where it is (dashed)")
+ax.set_title("Powder patterns: damage leaves the first peak in its place (dashed)")
 figure.legend(loc="outside lower center", ncols=3)
 table = {"mean nearest neighbour": [length_scale(atoms) / nearest for atoms in examples.values()]}
 table["first peak, by hand"] = [np.sqrt(3 / 2) / s[pattern.argmax()] for pattern in patterns.values()]
@@ -143,9 +146,11 @@ table["first peak, length_scale()"] = [length_scale(atoms, "powder") / nearest f
 pd.DataFrame(table, index=list(examples)).round(3)
 
 # %% [markdown]
-# The first peak of fcc and bcc lies at √(3/2) in these units, so we take √(3/2) / s as the length. By hand or by `length_scale`, it stays within two percent; the mean distance to the nearest neighbour shrinks by a fifth
-# when atoms are displaced. Does that hold for other crystals, and how far? We try vacancies, independent displacements, and thermal [waves](../docs/glossary.md#wave), in which neighbours move together, as heat
-# makes them ([evidence](17_damage_compared.ipynb)). From here on, all tests are made of elements that no network was trained on.
+# The first peak of fcc and bcc lies at √(3/2) in these units, so we take √(3/2) / s as the length. By hand or by
+# `length_scale`, it hardly changes; the mean distance to the nearest neighbour shrinks markedly when atoms are
+# displaced. Does that hold for other crystals, and up to what damage? We try vacancies, independent displacements,
+# and thermal [waves](../docs/glossary.md#wave), in which neighbours move together, as heat makes them
+# ([evidence](17_damage_compared.ipynb)). From here on, all tests use elements that no network was trained on.
 
 
 # %%
@@ -179,18 +184,21 @@ figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", 
 run.save_figure(figure, "fig_11a_length_scale")
 
 # %% [markdown]
-# *Length scale of damaged crystals, relative to the same crystal undamaged: median, and the range of eight in ten.* At σ = 20 % the mean
-# nearest-neighbour distance has shrunk to <!--=scale.nearest_neighbour.displacement_20.median:.0%-->…<!--/-->; with few neighbours left, it grows. The
+# *Length scale of damaged crystals, relative to the same crystal undamaged: median, and the range that holds eight in
+# ten.* At σ = 20 % the mean nearest-neighbour distance has shrunk
+# to <!--=scale.nearest_neighbour.displacement_20.median:.0%-->…<!--/-->; when few neighbours are left, it grows. The
 # first peak stays as long as it can be found: at σ = 20 % it has moved by more than 5 % in
 # only <!--=scale.powder.displacement_20.moved:.0%-->…<!--/--> of the crystals, at 25 %
-# in <!--=scale.powder.displacement_25.moved:.0%-->…<!--/-->. By then a speckle, or another peak, is the strongest, and the scale jumps.
+# in <!--=scale.powder.displacement_25.moved:.0%-->…<!--/-->. By then a speckle, or another peak, is often the
+# strongest, and the scale jumps.
 #
 # ## Damaged crystals to learn from
 #
-# Each crystal appears twice, with random damage: up to 94 % vacancies without displacements, up to 24 % displacement without vacancies, less of
-# each together (inside a quarter of an ellipse); up to 2 % strain; 32 to 512 atoms. One in sixteen stays perfect. Of the
-# [prototypes](../docs/glossary.md#prototype) that are hardest to tell apart there are more. All displacements here are independent, on purpose: whether that is
-# good enough for heat, the tests will show.
+# Each crystal appears twice, with random damage: up to 94 % vacancies without displacements, up to 24 % displacement
+# without vacancies, less of each where both occur (inside a quarter of an ellipse); up to 2 % strain; 32 to 512
+# atoms. One in sixteen stays perfect. The [prototypes](../docs/glossary.md#prototype) that are hardest to tell apart
+# appear more often. All displacements are independent, on purpose: the tests will show whether that is good enough
+# for heat.
 
 
 # %%
@@ -213,8 +221,8 @@ others = counterexamples.make_counterexamples(kinds_of_none, seed + 1, seen)
 print({name: len(recipes) for name, recipes in to_train.items()}, len(others), "of none of the classes")
 
 # %% [markdown]
-# A network with seven answers must give one of them, even for glass. So ours gets an eighth, "none", and structures to learn it from:
-# crystals of random space groups, and random points that keep their distance, both
+# A network with seven answers must give one of them, even for a glass. So ours gets an eighth, "none", and structures
+# to learn it from: crystals of random space groups, and random points that keep their distance, both
 # [outliers](../docs/glossary.md#outlier): none of the seven [classes](../docs/glossary.md#class).
 
 
@@ -233,9 +241,9 @@ train_images = images_of(to_train) | images_of({"robust/others": others}, counte
 # %% [markdown]
 # ## A small network
 #
-# Three convolutions that take big strides, each with batch normalisation, and one dense layer. It looks at the *square root* of the intensity, so that
-# peaks that damage has made faint count for more. **Predict:** does it have more or fewer parameters than the network of Table 1, which
-# has <!--=cnn.table_1.parameters:,-->…<!--/-->?
+# Three convolutions with large strides, each with batch normalisation, and one dense layer. It looks at the *square
+# root* of the intensity, so that peaks made faint by damage count for more. **Predict:** does it have more or fewer
+# parameters than the network of Table 1, which has <!--=cnn.table_1.parameters:,-->…<!--/-->?
 
 # %%
 keras.utils.set_random_seed(seed)
@@ -251,8 +259,9 @@ small = keras.Model(inputs, outputs, name="compact")
 networks.layer_table(small)
 
 # %% [markdown]
-# It is trained as in [notebook 03](03_a_network_learns.ipynb), by `compile` and `fit`, with one trick: every epoch shows a mirror image of each
-# fingerprint. The mirror image of a crystal belongs to the same class and has other speckle, free of charge.
+# It is trained as in [lesson 03](03_a_network_learns.ipynb), with one trick: every epoch shows a random mirror image
+# of each fingerprint. The mirror image belongs to the same class and has its speckle elsewhere: new data, free of
+# charge.
 
 # %%
 pictures = np.concatenate([*train_images.values()])
@@ -266,9 +275,11 @@ history[["epoch", "loss", "accuracy"]].tail(3).round(4)
 # %% [markdown]
 # ## When to refuse
 #
-# A network always has a largest probability. How low may it be? Crystals that were set aside, with mild damage (up to 40 % vacancies and σ = 8 %),
-# set a threshold for each class: all but <!--=robust.error_rate:.0%-->…<!--/--> of the true crystals of the class lie above it. An answer below
-# is a [refusal](../docs/glossary.md#refusal). (This is *conformal prediction*: other crystals *like these* are refused no more often.) **Predict:** will all classes get the same threshold?
+# A network always has a largest probability. How low may it be before we distrust the answer? Crystals set aside,
+# with mild damage (up to 40 % vacancies and σ = 8 %), set a threshold for each class: all
+# but <!--=robust.error_rate:.0%-->…<!--/--> of the true crystals of the class lie above it. An answer below it
+# becomes a [refusal](../docs/glossary.md#refusal). (This is *conformal prediction*: on average, other crystals *like
+# these* are refused no more often.) **Predict:** will all classes get the same threshold?
 
 # %%
 seeds = {"calibration": seed + 4, "check": seed + 5}
@@ -286,9 +297,10 @@ columns = {"by hand": by_hand, "threshold": thresholds, "others refused": refuse
 pd.DataFrame(columns, index=CLASSES).round(4)
 
 # %% [markdown]
-# *Threshold of each class, and how many of other true crystals are refused:* <!--=robust.refused.crystals:.2%-->…<!--/--> of all. A class
-# whose crystals are hard to tell has a low threshold. The library's threshold allows, unlike the plain quantile by hand,
-# for the small number of crystals that set it. How many outliers get through is the question of [notebook 07](07_what_to_refuse.ipynb).
+# *Threshold of each class, and the share of other true crystals that is
+# refused:* <!--=robust.refused.crystals:.2%-->…<!--/--> of all. A class whose crystals are hard to tell has a low
+# threshold. Unlike the plain quantile by hand, the library's threshold allows for the small number of crystals that
+# set it. How many outliers get through is the question of [lesson 07](07_what_to_refuse.ipynb).
 #
 # The network and its [verdict](../docs/glossary.md#verdict) travel with the package.
 
@@ -300,8 +312,9 @@ store.save_json(run.path("robust.json"), verdict)
 # %% [markdown]
 # ## How far does it hold?
 #
-# Always the same crystals, equally many of each prototype; one thing is done to them at a time. **Predict:** at which σ does the accuracy fall? Remember
-# where the length scale breaks. Are waves worse than independent displacements?
+# The tests always use the same crystals, equally many of each prototype, and change one thing at a time. **Predict:**
+# at which σ does the accuracy fall? Remember where the length scale breaks down. Are waves worse than independent
+# displacements?
 
 # %%
 base = pristine(test_per_kind, seed + 3, unseen)
@@ -337,15 +350,16 @@ figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", 
 run.save_figure(figure, "fig_11g_compact")
 
 # %% [markdown]
-# *The compact network, <!--=robust.all-->…<!--/--> crystals a test, bars 95 % intervals.* Of crystals without 90 % of their
-# atoms <!--=robust.compact.vacancies_90.accuracy:.1%-->…<!--/--> are named correctly. The fall comes between σ = 20 %
-# (<!--=robust.compact.displacements_20.accuracy:.1%-->…<!--/-->) and 25 %
-# (<!--=robust.compact.displacements_25.accuracy:.1%-->…<!--/-->), where the first peak sinks into the speckle and takes the length scale with
-# it ([evidence](17_damage_compared.ipynb)). The network knows: at 20 %
-# it answers <!--=robust.compact.displacements_20.answered:.1%-->…<!--/-->, and <!--=robust.compact.displacements_20.wrong_accepted:.1%-->…<!--/-->
-# of all are wrong and accepted. Waves, which it has never seen, cost little:
-# at 15 % <!--=robust.compact.waves_15.accuracy:.1%-->…<!--/--> are right. Other methods on the same crystals, and what each ingredient is worth:
-# [evidence](17_damage_compared.ipynb).
+# *The compact network, <!--=robust.all-->…<!--/--> crystals a test, bars 95 % intervals.* Even of crystals that lack
+# 90 % of their atoms, <!--=robust.compact.vacancies_90.accuracy:.1%-->…<!--/--> are named correctly. The fall comes
+# between σ = 20 % (<!--=robust.compact.displacements_20.accuracy:.1%-->…<!--/-->) and 25 %
+# (<!--=robust.compact.displacements_25.accuracy:.1%-->…<!--/-->), where the first peak sinks into the speckle and
+# takes the length scale with it ([evidence](17_damage_compared.ipynb)). The network notices: at 20 % it
+# answers <!--=robust.compact.displacements_20.answered:.1%-->…<!--/-->, and
+# only <!--=robust.compact.displacements_20.wrong_accepted:.1%-->…<!--/--> of all are wrong and accepted. Waves, which
+# it was not trained on, cost little: at 15 % <!--=robust.compact.waves_15.accuracy:.1%-->…<!--/--> are right. How
+# other methods do on the same crystals, and what each ingredient is worth, is measured elsewhere
+# ([evidence](17_damage_compared.ipynb)).
 #
 # ## One crystal
 #
@@ -380,8 +394,9 @@ for ax in axes[::2].flat:
 run.save_figure(figure, "fig_11f_pictures")
 
 # %% [markdown]
-# *The same fcc crystal with ever fewer atoms (above) and ever larger displacements (below): seen along an axis, its fingerprint, and the network's answer,
-# in the colour of its class.* The eye loses the lattice long before the peaks are gone: they add up what all atoms have in common.
+# *The same fcc crystal with ever fewer atoms (above) and ever larger displacements (below): the view along an axis,
+# the fingerprint, and the network's answer in the colour of its class.* The eye loses the lattice long before the
+# peaks are gone: a peak adds up what all atoms have in common.
 
 # %% tags=["hide-cell"]
 results = {"robust.compact.structures": len(labels), "robust.compact.parameters": compact.count_params()}
@@ -407,9 +422,10 @@ for name, recipes in (to_train | {"robust/others": others} | sets | {"robust/bas
 #
 # ### Exercise 1: Missing or displaced: can the peaks tell?
 #
-# From the block of copper remove half of the atoms at random, or displace all of them by σ = 10 % of the neighbour distance, independently or in
-# waves. **Predict:** which fraction of the intensity of the peaks 111, 220, 400 and 331 is left in each case? Hint: for point atoms,
-# $F(s) = \sum_j e^{-2 \pi i s \cdot r_j}$ with $s = (h, k, l) / a$; take the mean of $|F|^2$ over a hundred draws.
+# Remove half of the atoms of the copper block at random, or displace all of them by σ = 10 % of the neighbour
+# distance, independently or in waves. **Predict:** which fraction of the intensity of the peaks 111, 220, 400 and 331
+# is left in each case? Hint: for point atoms, $F(s) = \sum_j e^{-2 \pi i s \cdot r_j}$ with $s = (h, k, l) / a$; take
+# the mean of $|F|^2$ over a hundred draws.
 
 # %% tags=["hide-cell"]
 # @title Solution 1
@@ -431,17 +447,19 @@ left.round(3)
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# With half of the atoms a quarter of every peak is left: the atoms that stay scatter in phase as before, so amplitudes add up, and the intensity is
-# their square. Displacements spoil the phases, the more so the longer $s$ is: the outer peaks fall as the Debye–Waller factor says. So the ratio of an
-# outer peak to an inner one tells the two kinds of damage apart. Waves leave more of each peak: a wave longer than the block moves it as a whole,
-# which no intensity notices. A fingerprint is divided by its brightest pixel: it does not show that vacancies lower the peaks, only the background that grows.
+# With half of the atoms a quarter of every peak is left: the atoms that stay scatter in phase as before, so
+# amplitudes add up, and the intensity is their square. Displacements spoil the phases, the more so the longer $s$ is:
+# the peaks fall as the Debye–Waller factor says. So the ratio of an outer peak to an inner one tells the two sorts of
+# damage apart. Waves leave more of each peak: a wave longer than the block moves it as a whole, which no intensity
+# notices. A fingerprint is divided by its brightest pixel, so it does not show that vacancies lower the peaks; it
+# only shows the background grow.
 #
 # </details>
 #
 # ### Exercise 2: A crystal for free
 #
-# Mirror the damaged copper of above, x → −x, and compute its fingerprint. **Predict:** how does it differ from the fingerprint of `displaced`, and what has
-# changed in that of a crystal with *other* random displacements?
+# Mirror the displaced copper, x → −x, and compute its fingerprint. **Predict:** how does it differ from the
+# fingerprint of `displaced`? And how does that of a crystal with *other* random displacements?
 
 # %% tags=["hide-cell"]
 # @title Solution 2
@@ -456,19 +474,21 @@ assert np.abs(another - original).max() > 0.01, "other displacements, other spec
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# The fingerprint is reversed from left to right, and that is all: the two rotations by ±45° about y, and those about z, change places, and each channel is their
-# sum. The peaks of the class lie where they were, since the lattice is its own mirror image; the speckle lies elsewhere, as in a crystal
-# with other displacements. So each fingerprint gives the network four to learn from, and at the end the mean over the four mirror images decides.
+# The fingerprint is reversed from left to right, and that is all: the two rotations by ±45° about y, and those about
+# z, change places, and each channel is the sum of its two. The peaks of the class lie where they were, since the
+# lattice is its own mirror image; the speckle lies elsewhere, as in a crystal with other displacements. So each
+# fingerprint gives the network four to learn from, and in use, the mean over the four mirror images decides.
 #
 # </details>
 
 # %% [markdown]
 # ## Summary
 #
-# - Displacements lower peaks and vacancies drown them in speckle; neither moves them. The mean nearest-neighbour distance does move; the first
-#   peak of the powder pattern does not.
-# - With that length scale, the square root of the intensity and damaged crystals to learn from, a small network is right
-#   for <!--=robust.compact.vacancies_80.accuracy:.2%-->…<!--/--> at 80 % vacancies
+# - Vacancies and displacements lower the peaks and raise the speckle between them; neither moves a peak. So the first
+#   peak of the powder pattern is a length scale that damage leaves alone until the peak itself is lost; the mean
+#   nearest-neighbour distance is not.
+# - With that length scale, the square root of the intensity and damaged crystals to learn from, a small network is
+#   right for <!--=robust.compact.vacancies_80.accuracy:.2%-->…<!--/--> at 80 % vacancies
 #   and <!--=robust.compact.displacements_15.accuracy:.2%-->…<!--/--> at 15 % displacement.
 # - An eighth answer, "none", and a threshold for each class let it refuse.
 #

@@ -9,17 +9,19 @@
 # %% [markdown]
 # # What if the orientation is unknown?
 #
-# **In:** clouds of atoms without a cell, cut to any shape, in random orientation. **Out:** their class.
+# **In:** clouds of atoms without a cell, of any shape, in random orientation. **Out:** their class.
 #
-# **Result:** a [fingerprint](../docs/glossary.md#fingerprint) that no rotation changes tells the seven [classes](../docs/glossary.md#class) apart. In clouds of some 256 atoms, of elements
-# the network has never seen, it names <!--=any.spectra.vacancies_25.accuracy:.2%-->…<!--/--> correctly without 25 % of their atoms
-# and <!--=any.spectra.vacancies_70.accuracy:.2%-->…<!--/--> without 70 %. The network for standard orientations
-# manages <!--=any.compact.vacancies_25.accuracy:.0%-->…<!--/--> and <!--=any.compact.vacancies_70.accuracy:.0%-->…<!--/-->.
+# **Result:** [spectra](../docs/glossary.md#spectrum), which no rotation changes, tell the seven
+# [classes](../docs/glossary.md#class) apart. Of clouds of 256 places, of elements never seen, a network
+# names <!--=any.spectra.vacancies_25.accuracy:.2%-->…<!--/--> correctly without 25 % of their atoms
+# and <!--=any.spectra.vacancies_70.accuracy:.2%-->…<!--/--> without 70 %. The network for the standard orientation
+# manages <!--=any.compact.vacancies_25.accuracy:.0%-->…<!--/-->
+# and <!--=any.compact.vacancies_70.accuracy:.0%-->…<!--/-->.
 #
 # ![Spectra of a ball and of the same ball rotated](../figures/fig_14_turned.png)
 #
-# **Time:** about <!--=time.08_in_any_orientation.minutes:.0f-->…<!--/--> minutes on two cores; two or so with the parameters below,
-# with which the network learns little. The numbers in the text are those of the full run.
+# **Time:** about <!--=time.08_in_any_orientation.minutes:.0f-->…<!--/--> minutes on two cores; about two with the
+# parameters below, with which the network learns little. The numbers in the text are those of the full run.
 
 # %% tags=["colab"]
 import os
@@ -61,10 +63,10 @@ from xtalsight.study.profiles import Run, root
 profile = "smoke"  # where results come from and go: build/<profile>
 seed = 0  # of structures, weights and the order of the spectra
 threads = 2  # of TensorFlow: results differ between numbers of threads
-train_per_kind = 4  # crystals of each of the 15 kinds to train on, of the hard ones more
+train_per_kind = 4  # crystals of each of the 15 prototypes to train on, of the hard ones more
 counterexamples_to_learn = 10  # structures of none of the classes to train on, times 6.75
 epochs = 12  # of the network
-test_per_kind = 3  # clouds of each kind in each test, of four shapes by turns
+test_per_kind = 3  # clouds of each prototype in each test, of four shapes by turns
 few_per_kind = 1  # of these, for slower methods
 calibration_per_class = 20  # clouds of each class that set the thresholds of the verdict
 error_rate = 0.1  # fraction of the true crystals of each class that may be refused
@@ -81,8 +83,8 @@ earlier = []  # seconds of what an interrupted run had done
 # %% [markdown]
 # ## What a rotation does
 #
-# Take a ball of copper atoms, and rotate it at random. **Predict:** what happens to its
-# fingerprint?
+# Rotate a ball of copper atoms at random. **Predict:** what happens to its
+# [fingerprint](../docs/glossary.md#fingerprint)?
 
 # %%
 ball = clouds.cut_cloud(bulk("Cu", cubic=True), 256, "sphere", rng)
@@ -112,10 +114,10 @@ milliseconds = 1000 * (time.perf_counter() - start) / len(rotated)
 pd.Series(changes, name="largest change").map("{:.2%}".format).to_frame()
 
 # %% [markdown]
-# *The same ball twice; each kind of panel has one colour scale.* The fingerprint of the rotated ball is another one: it changes
-# by <!--=any.turn.fingerprint:.0%-->…<!--/--> of itself. A network trained in the standard orientation has never seen it. The
-# spectra beside it change by <!--=any.turn.spectrum:.1%-->…<!--/-->, and take <!--=any.milliseconds:.1f-->…<!--/--> ms of one core.
-# What are they?
+# *The same ball twice; the spectra share a colour scale.* The fingerprint changes by up
+# to <!--=any.turn.fingerprint:.0%-->…<!--/--> of its size: a network trained in the standard orientation has never
+# seen such a one. The spectra beside it change by at most <!--=any.turn.spectrum:.1%-->…<!--/-->, and
+# take <!--=any.milliseconds:.1f-->…<!--/--> ms. What are they?
 #
 # ## The spectrum by hand
 #
@@ -123,9 +125,8 @@ pd.Series(changes, name="largest change").map("{:.2%}".format).to_frame()
 #
 # $$ S(\mathbf{s}) = \frac{1}{N} \Big| \sum_j e^{-2 \pi i \mathbf{s} \cdot \mathbf{r}_j} \Big|^2 $$
 #
-# is then a function on a sphere, a *shell*. Here it is for the shell where copper is brightest, on a grid of directions: the
-# nodes of Gauss and Legendre in $\cos θ$, equal steps in φ. Positions are divided by the
-# [length scale](../docs/glossary.md#length-scale) of the powder pattern.
+# is then a function on a sphere, a *shell*. Here it is on copper's brightest shell, on a grid of directions.
+# Positions are divided by the [length scale](../docs/glossary.md#length-scale) of the powder pattern.
 
 # %%
 cosine, weight = np.polynomial.legendre.leggauss(48)
@@ -142,7 +143,7 @@ def intensity(atoms):
 
 
 # %% [markdown]
-# Now expand it in spherical harmonics, and add up the squares of all orders *m* of each degree *l*:
+# Now expand it in spherical harmonics, and add up the squares of all orders *m* of a degree *l*:
 #
 # $$ a_{lm} = \int S \, Y_{lm}^* \, d\Omega, \qquad P_l = \sqrt{\frac{1}{4\pi} \sum_{m=-l}^{l} |a_{lm}|^2}. $$
 #
@@ -178,19 +179,20 @@ axes[2].legend(ncols=2, loc="upper center")
 run.save_figure(figure, "fig_14c_by_hand")
 
 # %% [markdown]
-# *The eight {111} peaks of copper: rotation moves them and leaves the power of each degree.* The reason in one sentence: a rotated $Y_{lm}$ is a sum of the $2l + 1$ harmonics *of the same degree*, so rotations mix
-# the $a_{lm}$ of one $l$ by a unitary matrix, and the sum of squares stays. Odd degrees vanish
-# since $S(-\mathbf{s}) = S(\mathbf{s})$ (Friedel). $P_0$ is the mean over all directions, the powder pattern; the other degrees
-# describe how the peaks of a shell are arranged.
+# *The eight {111} peaks of copper: a rotation moves them and leaves the power of each degree.* A rotation mixes only
+# the $2l + 1$ coefficients *of one degree*, by a unitary matrix, so the sum of their squares stays. Odd degrees
+# vanish, since $S(-\mathbf{s}) = S(\mathbf{s})$ (Friedel). $P_0$ is the mean over all directions, the powder pattern;
+# the other degrees tell how the peaks of a shell are arranged.
 #
-# How many shells and degrees are enough? In a cloud of diameter $D$ no wave of $S$ is shorter than $1/D$, so shells may lie $1/2D$
-# apart. For 256 atoms that makes <!--=any.shells-->…<!--/--> shells on the [ring](../docs/glossary.md#ring) of the old fingerprint
-# and <!--=any.inner_shells-->…<!--/--> further inside, where only compounds have peaks. The <!--=any.degrees-->…<!--/--> even degrees go up
-# to <!--=any.largest_degree-->…<!--/-->, as fine as a peak of the first shell is wide. All these at once are `spectrum(atoms)`.
-# Here it is for a ball of each class. **Predict:** which degree is missing in cubic crystals?
+# How many shells and degrees are enough? For a cloud of diameter $D$, $S$ has no period shorter than $1/D$, so shells
+# may lie $1/2D$ apart. For 256 atoms that makes <!--=any.shells-->…<!--/--> shells on the
+# [ring](../docs/glossary.md#ring) of the fingerprint and <!--=any.inner_shells-->…<!--/--> inside it, where only
+# compounds have peaks. The <!--=any.degrees-->…<!--/--> even degrees go up to <!--=any.largest_degree-->…<!--/-->,
+# fine enough for the width of a peak. `spectrum(atoms)` has them all. Here are a ball of each class and one of random
+# points. **Predict:** which degree is missing in cubic crystals?
 
 # %%
-examples = ["bcc", "bct_in", "beta_sn", "diamond", "fcc", "hcp", "sc"]  # a kind for each class
+examples = ["bcc", "bct_in", "beta_sn", "diamond", "fcc", "hcp", "sc"]  # a prototype for each class
 recipes = crystals.make_recipes(dict.fromkeys(examples, 1), seed, elements=unseen)
 cells = [crystals.primitive_cell(recipe) for recipe in recipes.to_dict("records")]
 balls = [clouds.cut_cloud(cell, 256, "sphere", rng) for cell in cells]
@@ -206,17 +208,19 @@ figure.colorbar(axes[0, 0].images[0], ax=axes, label="$P_l$, one scale for all",
 run.save_figure(figure, "fig_14a_spectra")
 
 # %% [markdown]
-# *A row is a shell, dark between the peaks of the powder pattern.* Along a row, cubic crystals have no degree 2, and their peaks in 6, 8
-# or 12 directions make a pattern of bright and dark degrees. Random points have their mean, $P_0$,
-# and faint [speckle](../docs/glossary.md#speckle) without a pattern.
+# *A row is a shell, dark between the peaks of the powder pattern.* Cubic crystals have no degree 2; their peaks in 6,
+# 8 or 12 directions make a pattern of bright and dark degrees. Random points have their mean, $P_0$, and faint
+# [speckle](../docs/glossary.md#speckle).
 #
-# Something is lost: $2l + 1$ orders become one number, so shells may rotate against each other and nothing changes (exercise 2). Among
-# perfect balls no two classes become equal; nearly cubic tetragonal crystals come closest ([evidence](18_orientations_compared.ipynb)).
+# Something is lost: $2l + 1$ orders become one number, so shells may rotate against each other and nothing changes
+# (exercise 2). Among the perfect balls that we compared, no two classes have equal spectra; nearly cubic tetragonal
+# crystals come closest ([evidence](18_orientations_compared.ipynb)).
 #
 # ## Clouds to train on
 #
-# Balls, random convex bodies, pieces of a slab, wire or corner, and supercells, of 40 to 512 atoms, in random orientation. [Kinds](../docs/glossary.md#kind) that come close to another class get more of them, and half of these extra tetragonal
-# crystals are among the nearest to bcc or fcc.
+# Balls, random convex bodies, pieces of a slab, wire or corner, and supercells, of 40 to 512 atoms, in random
+# orientation. [Prototypes](../docs/glossary.md#prototype) close to another class appear more often; half of the extra
+# tetragonal crystals are among the nearest to bcc or fcc.
 
 # %%
 hard = {"bct_in": 13, "fcc": 10, "bct_pa": 8, "bcc": 6, "diamond": 3}
@@ -231,9 +235,9 @@ to_train.loc[near, "c_over_a"] = (lowest + 0.04 * where)[near]
 to_train = clouds.pristine(to_train)
 
 # %% [markdown]
-# Damage comes as in nature and in calculations. Up to 86 % of the atoms are missing and the others displaced by up to 20 % of the
-# neighbour distance, the more of one the less of the other; one cloud in sixteen stays perfect. In more than half, part of the displacement is *thermal
-# [waves](../docs/glossary.md#wave)*: neighbours move together. A crystal strained by up to 2 % keeps the label of its parent.
+# Up to 86 % of the atoms are missing and the others displaced by up to 20 % of the neighbour distance, the more of
+# one the less of the other; one cloud in sixteen stays perfect. In about half, part of the displacement is *thermal
+# [waves](../docs/glossary.md#wave)*: neighbours move together. A crystal strained by up to 2 % keeps its label.
 
 # %%
 hurt = spared > 1 / 16
@@ -247,8 +251,8 @@ anisotropy = np.where(cubic, 8.0, 2.0) ** soft
 strain = np.where(tetragonal, 0.005, 0.02) * w * hurt
 
 # %% [markdown]
-# Of the clouds that are cut, a fifth hold a piece of another grain, up to a third of the cloud, and a tenth a twin: the class is
-# that of the larger part. Some stacks of close-packed layers have a fault. In one cloud of five the damage repeats, as in a small periodic cell.
+# A fifth of the clouds hold a piece of another grain, and some a twin; the class is that of the larger part. Some
+# stacks of close-packed layers have faults. In some clouds the damage repeats, as in a small periodic cell.
 
 # %%
 cut = (to_train["shape"] != "supercell").to_numpy()
@@ -272,9 +276,9 @@ to_train["label"] = crystals.known_labels(to_train)
 to_train.groupby("label").agg(clouds=("id", "size"), atoms=("n_atoms", "median")).rename(index=dict(enumerate(CLASSES)))
 
 # %% [markdown]
-# Structures of none of the classes: random crystals of other space groups, most of them packed as densely as metals;
-# ordered subsets of cubic classes, which differ from a crystal with vacancies by their order alone; random points.
-# (All these numbers, and the size of the network, were chosen after looking at tests like those below.)
+# To these we add structures of none of the classes: random crystals of other space groups, ordered subsets of cubic
+# classes, random points. (All these numbers, and the size of the network, were chosen after looking at tests like
+# those below.)
 
 # %%
 of_none = {"random_crystal": 2, "hard_spheres": 0.75, "derivative": 1, "dense_crystal": 3}
@@ -309,8 +313,8 @@ train_labels = np.concatenate([to_train.label, others.label])
 # %% [markdown]
 # ## A small network
 #
-# Two dense layers look at $\log(1 + P)$, so that faint degrees count, and answer with eight probabilities: the seven classes, and none of
-# them. There is no convolution: each degree of each shell has a meaning of its own.
+# Dense layers look at $\log(1 + P)$, so that faint degrees count, and answer with eight probabilities: the seven
+# classes, and "none". No convolution: each degree of each shell has its own meaning.
 
 # %%
 keras.utils.set_random_seed(seed)
@@ -333,12 +337,13 @@ networks.save(model, run.path("any_orientation.keras"))
 history[["epoch", "loss", "accuracy"]].tail(3).round(3)
 
 # %% [markdown]
-# Its <!--=any.parameters:,-->…<!--/--> parameters learn from <!--=any.structures:,-->…<!--/--> clouds, each
+# The <!--=any.parameters:,-->…<!--/--> parameters learn from <!--=any.structures:,-->…<!--/--> clouds, each
 # shown <!--=any.epochs-->…<!--/--> times, in <!--=any.seconds:.0f-->…<!--/--> s.
 #
 # ## The tests
 #
-# Clouds of 256 places, of unseen elements, equally many of each kind and shape; one thing is done to them at a time.
+# Clouds of 256 places (64 in the last test), of unseen elements, equally many of each prototype; each test does one
+# thing to them.
 
 # %%
 base = crystals.make_recipes(dict.fromkeys(PROTOTYPES, test_per_kind), seed + 3, elements=unseen)
@@ -352,8 +357,9 @@ test_spectra = spectra_of(tests)
 print(f"{len(tests)} tests of {len(base)} clouds each")
 
 # %% [markdown]
-# For comparison, the [compact network](06_damage.ipynb), which knows damage but only the standard orientation, sees the fingerprints of the first
-# clouds of each kind. **Predict:** what is left of it? (One class in seven by guessing.)
+# For comparison, the [compact network](06_damage.ipynb), which knows damage but only the standard orientation, sees
+# fingerprints of the first clouds of each prototype. **Predict:** how many does it still name? (By guessing, one in
+# seven.)
 
 
 # %%
@@ -387,20 +393,21 @@ figure.legend(loc="outside upper center", ncols=3)
 run.save_figure(figure, "fig_14b_accuracy")
 
 # %% [markdown]
-# *Share of clouds named correctly, with 95 % intervals, by the network for spectra (<!--=any.tests:,-->…<!--/--> clouds a test) and by that for fingerprints in the
-# standard orientation (the first <!--=any.few-->…<!--/-->); σ: standard deviation of each coordinate over the distance of neighbours.* In random orientation the latter is lost: it
+# *Share of clouds named correctly, with 95 % intervals, by the network for spectra (<!--=any.tests:,-->…<!--/-->
+# clouds a test) and by the compact one (the first <!--=any.few-->…<!--/-->); σ: displacement of each coordinate over
+# the neighbour distance.* In random orientation the compact network is lost: it
 # names <!--=any.compact.perfect.accuracy:.0%-->…<!--/--> of the perfect clouds. The spectra
-# reach <!--=any.spectra.perfect.accuracy:.2%-->…<!--/-->, <!--=any.spectra.vacancies_50.accuracy:.2%-->…<!--/--> with half of the atoms
-# and <!--=any.spectra.displacements_10.accuracy:.2%-->…<!--/--> where atoms are displaced by 10 %: the waves sum over all atoms, and a hole next to one
-# of them hardly matters. Methods that look at neighbours do not care about orientation either, but fail as neighbours go missing, and have no type
-# for some of the classes. Most errors of the spectra lie between the tetragonal class and the cubic ones that it
-# borders on ([evidence for both](18_orientations_compared.ipynb)).
+# reach <!--=any.spectra.perfect.accuracy:.2%-->…<!--/-->, <!--=any.spectra.vacancies_50.accuracy:.2%-->…<!--/--> with
+# half of the atoms and <!--=any.spectra.displacements_10.accuracy:.2%-->…<!--/--> where atoms are displaced by 10 %:
+# diffraction adds up all atoms, so a hole next to one of them hardly matters. Methods that look at neighbours fail as
+# these go missing; most errors of the spectra lie between tetragonal and nearly equal cubic crystals ([evidence for
+# both](18_orientations_compared.ipynb)).
 #
 # ## Knowing when not to answer
 #
-# As in [lesson 07](07_what_to_refuse.ipynb): true crystals of unseen elements, mildly damaged, say for each class how low the probability
-# falls. What is lower than all but <!--=any.error_rate:.0%-->…<!--/--> of them gets no answer,
-# a [refusal](../docs/glossary.md#refusal).
+# As in [lesson 07](07_what_to_refuse.ipynb), true crystals of unseen elements, mildly damaged, set a threshold for
+# each class: all but <!--=any.error_rate:.0%-->…<!--/--> of them lie above. An answer below is a
+# [refusal](../docs/glossary.md#refusal).
 
 
 # %%
@@ -420,8 +427,8 @@ verdict = {"thresholds": thresholds.tolist(), "error_rate": error_rate, "unseen"
 store.save_json(run.path("any_orientation.json"), verdict)
 
 # %% [markdown]
-# **Predict:** are structures of none of the classes refused, of kinds that the network has never seen? Here are [prototypes](../docs/glossary.md#prototype) of other
-# elements and compounds, and random points of another sort.
+# **Predict:** does the network refuse [outliers](../docs/glossary.md#outlier) unlike those it learned from? Here are
+# other prototypes, and random points of another sort.
 
 # %%
 per_kind = max(10, calibration_per_class // 3)
@@ -435,12 +442,12 @@ refused_crystals = classify.is_refused(check, thresholds).mean()
 refusals.to_frame().style.format("{:.1%}")
 
 # %% [markdown]
-# The network refuses <!--=any.refused.all:.1%-->…<!--/--> of these outliers, of the worst kind <!--=any.refused.least:.1%-->…<!--/-->, and of
-# other true crystals <!--=any.refused.crystals:.2%-->…<!--/-->. What an answer is then worth is measured
-# elsewhere ([evidence](18_orientations_compared.ipynb)), for real crystals, too ([evidence](19_refusals_tested.ipynb)).
+# The network refuses <!--=any.refused.all:.1%-->…<!--/--> of these outliers, <!--=any.refused.least:.1%-->…<!--/-->
+# of the type that passes most easily, and <!--=any.refused.crystals:.2%-->…<!--/--> of other true crystals. What its
+# answers are worth: [evidence](18_orientations_compared.ipynb), and for [real crystals](19_refusals_tested.ipynb).
 #
-# The network now travels with the package, beside the [compact one](06_damage.ipynb) and [that of the paper](03_a_network_learns.ipynb).
-# (Only the full run replaces those in `lib/`.)
+# The network now travels with the package, beside the [compact one](06_damage.ipynb) and [that of the
+# paper](03_a_network_learns.ipynb) (only the full run replaces those in `lib/`).
 
 # %%
 results = {"any.seconds": history.seconds.sum(), "any.epochs": epochs, "any.milliseconds": milliseconds}
@@ -461,12 +468,13 @@ run.save_results(results)
 # %% [markdown]
 # ## Exercises
 #
-# Write down what you expect, then run. The solutions are folded.
+# Predict, then run. The solutions are folded.
 #
 # ### Exercise 1: Which degrees does a cube have?
 #
-# $P_2$ of a cubic crystal vanishes. **Predict:** does it vanish for a *ball* of a cubic crystal, and for a random convex piece? And
-# when half of the atoms are missing? Hint: `clouds.cut_cloud`, `spectrum`; compare $P_2$ with $P_4$ on the shell where $P_0$ is largest.
+# $P_2$ of a cubic crystal vanishes. **Predict:** does it vanish for a *ball* of it, for a random convex piece, and
+# when half of the atoms are missing? Hint: `clouds.cut_cloud`, `spectrum`; compare $P_2$ with $P_4$ on the shell
+# where $P_0$ is largest.
 
 # %% tags=["hide-cell"]
 # @title Solution 1
@@ -486,16 +494,16 @@ table.round(3)
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# In the ball it nearly vanishes: a ball has no direction of its own, but the atoms of this one are not quite a ball. A convex piece has
-# a shape, and so does each of its peaks, which breaks the symmetry of the cube a little; missing atoms add a speckle that has all
-# degrees alike. The pattern of bright degrees stays.
+# In the ball it nearly vanishes: a ball has no direction of its own, though these atoms are not quite a ball. A
+# convex piece has a shape, and so have its peaks, which breaks the cubic symmetry a little; missing atoms add speckle
+# of every degree. The bright degrees stay.
 #
 # </details>
 #
 # ### Exercise 2: Rotate one shell against another
 #
-# Multiply the $a_{lm}$ of every second shell by phases $e^{i m \varphi}$, which rotates these shells by φ about z. **Predict:** what
-# becomes of the spectra? Which crystal do they belong to then? Hint: `harmonics`, `power`.
+# Multiply the $a_{lm}$ of every second shell by phases $e^{i m \varphi}$, which rotates these shells by φ about z.
+# **Predict:** what becomes of the spectra? Hint: `harmonics`, `power`.
 
 # %% tags=["hide-cell"]
 # @title Solution 2
@@ -509,16 +517,17 @@ float(np.abs(power(twisted) - power(coefficients)).max())
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Nothing changes. The spectra are those of a function that is perhaps the diffraction of no crystal at all: this is what is lost. A
-# fingerprint that keeps it would multiply harmonics of different shells (the bispectrum), at a higher price.
+# They stay the same, though the function may be the diffraction of no crystal at all: this is what is lost. Products
+# of harmonics of different shells (the bispectrum) would keep it, at a price.
 #
 # </details>
 #
 # ## Summary
 #
-# - A rotation changes the fingerprint beyond recognition, and the power of each degree of spherical harmonics on each shell not at all.
-# - With these spectra neither orientation nor cell need be known: <!--=any.spectra.vacancies_25.accuracy:.2%-->…<!--/--> at 25 % vacancies,
-#   for elements never seen.
-# - The orders m are lost, and only they tell two grains of one metal apart.
+# - A rotation changes the fingerprint beyond recognition; the power of each degree on each shell stays.
+# - With these spectra neither orientation nor cell need be
+#   known: <!--=any.spectra.vacancies_25.accuracy:.2%-->…<!--/--> are right at 25 % vacancies, for elements never
+#   seen.
+# - The orders m are lost; only they tell two grains of one metal apart.
 #
 # Next: [09 Which atom belongs to which crystal?](09_every_atom.ipynb) keeps the orders and maps a polycrystal.

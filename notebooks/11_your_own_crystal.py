@@ -288,7 +288,7 @@ run.save_figure(figure, "fig_12a_damaged")
 # %% [markdown]
 # *Each answer stands above what that network sees.* The missing atoms leave [speckle](../docs/glossary.md#speckle) between the peaks. There is no standard cell:
 # this crystal happens to lie upright, which the two networks on the right need, and the spectra do not. The network of the paper was
-# trained on perfect crystals, cut as blocks. It was never meant for this ball.
+# trained on perfect crystals, cut as blocks; it was never meant for this ball, and is the least sure.
 #
 # ## All elements
 #

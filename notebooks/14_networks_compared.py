@@ -9,18 +9,18 @@
 # %% [markdown]
 # # Does it matter which network, which split, which seed?
 #
-# **In:** the fingerprints of [02](02_fingerprints.ipynb) and the networks of [03](03_a_network_learns.ipynb). **Out:** more trainings,
-# compared; every error; how fast a training could be.
+# **In:** the fingerprints of [02](02_fingerprints.ipynb) and the networks of [03](03_a_network_learns.ipynb).
+# **Out:** more trainings, compared; every error; how fast training could be.
 #
 # **Result:** no. A network of <!--=cnn.compact.parameters:,-->…<!--/--> parameters does as well as the paper's, which
-# has <!--=cnn.table_1.parameters:,-->…<!--/-->, whatever is held out: after <!--=cnn.compact.trainings_all_right-->…<!--/-->
-# of <!--=cnn.compact.trainings-->…<!--/--> trainings, of at most <!--=cnn.compact.seconds.max:.0f-->…<!--/--> s each, every crystal is
-# right.
+# has <!--=cnn.table_1.parameters:,-->…<!--/-->, whatever is held out:
+# in <!--=cnn.compact.trainings_all_right-->…<!--/--> of <!--=cnn.compact.trainings-->…<!--/--> trainings, of at
+# most <!--=cnn.compact.seconds.max:.0f-->…<!--/--> s each, it names every crystal correctly.
 #
 # ![Loss of all trainings](../figures/fig_06a_losses.png)
 #
-# **Time:** about <!--=time.14_networks_compared.minutes:.0f-->…<!--/--> minutes on two cores without GPU; a minute with the
-# parameters below, which take few crystals. The numbers in the text are those of the full run.
+# **Time:** about <!--=time.14_networks_compared.minutes:.0f-->…<!--/--> minutes on two cores without GPU; a minute
+# with the parameters below, which take few crystals. The numbers in the text are those of the full run.
 
 # %% tags=["colab"]
 import os
@@ -73,7 +73,8 @@ networks.make_reproducible(seed, threads)
 # %% [markdown]
 # ## Data
 #
-# As in 03: trained on pristine crystals; tested on those held out, and on the defective copies, none of which any network is trained on.
+# As in 03: the networks are trained on pristine crystals and tested on those held out, and on the defective copies,
+# none of which is used for training.
 
 # %%
 load = {"generated": lambda: dataset.load(run.path("")), "published": published.load}
@@ -83,8 +84,8 @@ print(remark)
 labels = recipes.label.to_numpy()
 
 # %% [markdown]
-# Two splits. The paper's picks the held-out structures at random, whatever they resemble. The other holds out all structures of
-# some elements.
+# There are two splits. The paper's picks the held-out structures at random, whatever they resemble. The other holds
+# out all structures of some elements.
 
 # %%
 SPLITS = {"random": "random", "grouped": "element"}  # name here: what the library calls it
@@ -99,8 +100,8 @@ for name, (train, test) in splits(seed).items():
     print(f"{name}: {len(train)} to train on, {len(test)} held out, {len(shared)} elements on both sides")
 
 # %% [markdown]
-# **Predict:** how many of the held-out pristine fingerprints have a *twin* among those trained on, one from which no pixel
-# differs by more than a thousandth of the brightest?
+# **Predict:** how many of the held-out pristine fingerprints have a *twin* among those trained on, that is, one that
+# differs in no pixel by more than a thousandth of the brightest?
 
 
 # %%
@@ -117,13 +118,13 @@ print({name: f"{fraction:.1%}" for name, fraction in twin.items()})
 
 # %% [markdown]
 # In the full run <!--=cnn.random.held_out.twins:.0%-->…<!--/--> of the randomly held-out fingerprints have a twin,
-# and <!--=cnn.grouped.held_out.twins:.0%-->…<!--/--> where elements are held out: a perfect score on pristine crystals is to a large part
-# memory. Vacancies make fingerprints that nothing was trained on, in both splits.
+# and <!--=cnn.grouped.held_out.twins:.0%-->…<!--/--> where elements are held out: at random, a perfect score on
+# pristine crystals can be largely memory. Vacancies make fingerprints that no network was trained on, in both splits.
 #
 # ## The networks
 #
-# The network of Table 1 was trained in 03, on either split. The report describes a variant without activation, so that it is
-# linear up to the maxima of its pooling and the last softmax; [13](13_claims_of_the_sources.ipynb) trains that one, too.
+# The network of Table 1 was trained in 03, on either split. The report describes a variant without activations,
+# linear but for its max pooling and the last softmax; [13](13_claims_of_the_sources.ipynb) trains that one, too.
 
 # %%
 networks.layer_table(networks.table_1_network("report")).query("kernel != '' or parameters > 0 or type == 'Dropout'")
@@ -165,8 +166,8 @@ for file, (network, name) in made.items() if source == "generated" else ():
 from_lesson = set(trained)
 
 # %% [markdown]
-# The compact network is trained with several seeds: each has its own weights, its own order and its own held-out part. On the published
-# arrays, if they are asked for, the network of Table 1 is trained here, too.
+# The compact network is trained with several seeds: each has its own weights, its own order and its own held-out
+# part. If the published arrays are asked for, the network of Table 1 is trained here, too.
 
 # %%
 EPOCHS = {"random": table_1_epochs, "grouped": grouped_epochs}
@@ -181,7 +182,8 @@ for s in range(compact_seeds):
             trained["compact", name, s] = train(model, split, 64, 3e-3, compact_epochs, s)
 
 # %% [markdown]
-# **Predict:** which network needs more epochs until the loss on held-out crystals is below 0.01, and which more seconds?
+# **Predict:** which network needs more epochs until the loss on held-out crystals is below 0.01, and which more
+# seconds?
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(7.5, 3.4), sharex=True, sharey=True)
@@ -199,12 +201,14 @@ figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", 
 run.save_figure(figure, "fig_06a_losses")
 
 # %% [markdown]
-# *Loss on held-out crystals without 25 % of their atoms, against the time spent on training; a dot is an epoch, a line a training.*
+# *Loss on held-out crystals without 25 % of their atoms, against training time; a dot is an epoch, a line a
+# training.*
 #
-# ## Which is right, and how soon?
+# ## Who is right, and how soon?
 #
-# *Held out* counts structures that the network has not been trained on: pristine ones, and the defective copies of those. *Seconds
-# to all right* is the training time up to the epoch from which on all held-out structures, pristine and defective, stay right.
+# *Held out* counts structures that the network has not been trained on: pristine ones, and the defective copies of
+# those. *Seconds to all right* is the training time up to the epoch from which on all held-out structures, pristine
+# and defective, stay right.
 
 
 # %%
@@ -234,8 +238,9 @@ score = pd.DataFrame([scores(*key) for key in trained])
 score.T
 
 # %% [markdown]
-# *Balanced accuracy* is the mean over the classes that are present. In the table, accuracies of several seeds are a mean and a standard
-# deviation, and the structures wrong are counted for each seed, so that no error hides behind the rounding.
+# *Balanced accuracy* is the mean over the classes that are present. In the table, accuracies of several seeds are
+# given as mean and standard deviation, and the errors are counted for each seed, so that none hides behind the
+# rounding.
 
 
 # %%
@@ -271,8 +276,8 @@ rows = [
 ]
 
 # %% [markdown]
-# The report, for comparison: 100 % (of structures that had been trained on), 5 epochs in about 2.5 minutes on a Tesla K80. It counted
-# each structure seven times, once for each output; a wholly wrong answer then still scores 5/7.
+# The report, for comparison: 100 % (of structures that had been trained on), 5 epochs in about 2.5 minutes on a Tesla
+# K80. It counted each structure seven times, once for each output; a wholly wrong answer then still scores 5/7.
 
 # %%
 report = {"network": "report CH5650 (Tesla K80), not run here", "split": "random", "trainings": 1, "epochs": 5}
@@ -282,10 +287,10 @@ run.save_table(summary.astype(str), "table_06_networks")
 summary
 
 # %% [markdown]
-# Pristine and defective, seen and unseen elements: the accuracies hardly differ. What differs is the time, and not to the
-# advantage of the larger network: all held-out crystals are right
-# after <!--=cnn.table_1.random.seconds_to_all_right:.0f-->…<!--/--> s of training on the random split, and
-# after <!--=cnn.compact.seconds_to_all_right.max:.1f-->…<!--/--> s at most with the compact one.
+# Between pristine and defective crystals, seen and unseen elements, the accuracies hardly differ. What differs is the
+# time, and not to the advantage of the larger network: on the random split all held-out crystals are right
+# after <!--=cnn.table_1.random.seconds_to_all_right:.0f-->…<!--/--> s of training with the network of Table 1, and on
+# either split after <!--=cnn.compact.seconds_to_all_right.max:.1f-->…<!--/--> s at most with the compact one.
 #
 # ## What goes wrong?
 #
@@ -304,12 +309,12 @@ wrong = wrong.join(recipes[["id", "element", "prototype", "c_over_a"]], on="row"
 wrong.head(20)
 
 # %% [markdown]
-# There are <!--=cnn.errors-->…<!--/--> in the full run; [03](03_a_network_learns.ipynb) shows those of the network of Table 1.
+# The full run has <!--=cnn.errors-->…<!--/-->; [03](03_a_network_learns.ipynb) shows those of the network of Table 1.
 #
 # ## How fast could it be?
 #
-# The large network does a fixed number of multiplications. A machine does no more of them in a second than in its best case, a large
-# matrix product. The ratio says how much of the training time is arithmetic.
+# The large network does a fixed number of multiplications. A machine does no more of them per second than in its best
+# case, a large matrix product. The ratio of the two times says how much of training is arithmetic.
 
 
 # %%
@@ -335,9 +340,10 @@ print(f"a batch takes {measured:.3f} s, {measured * peak / operations:.2f} times
 
 # %% [markdown]
 # In the full run a step takes <!--=cnn.table_1.time_over_arithmetic:.2f-->…<!--/--> times what its arithmetic needs
-# at <!--=cnn.machine.gigaflops:.0f-->…<!--/--> Gflop/s. At one, training is arithmetic and nothing else: no other program could do these
-# multiplications much faster on this machine. A smaller network could, or shorter numbers. *bfloat16* has the range of float32 but 8
-# significant bits instead of 24; many recent processors multiply it at least twice as fast. **Predict:** does the network still learn?
+# at <!--=cnn.machine.gigaflops:.0f-->…<!--/--> Gflop/s. At a ratio of one, training is arithmetic and nothing else:
+# no other program could do these multiplications much faster on this machine. A smaller network could, or shorter
+# numbers. *bfloat16* has the range of float32 but 8 significant bits instead of 24; many recent processors multiply
+# it at least twice as fast. **Predict:** does the network still learn?
 
 # %%
 bfloat16 = dict.fromkeys(("time", *images), np.nan)
@@ -350,11 +356,11 @@ if networks.multiplies_bfloat16():
 pd.Series(bfloat16, name="bfloat16").to_frame().T
 
 # %% [markdown]
-# *Time as a fraction of that in float32, and accuracies on the structures of the held-out elements.* In the full run a step
-# takes <!--=cnn.bfloat16.seconds_over_float32:.2f-->…<!--/--> of the time, and the network is right
+# *Time as a fraction of that in float32, and accuracies on the structures of the held-out elements.* In the full run
+# a step takes <!--=cnn.bfloat16.seconds_over_float32:.2f-->…<!--/--> of the time, and the network is right
 # for <!--=cnn.bfloat16.pristine.accuracy:.2%-->…<!--/--> of the pristine structures and
-# for <!--=cnn.bfloat16.vacancies_25.accuracy:.2%-->…<!--/--> of the defective ones (without a number, the machine has no bfloat16). The study
-# keeps float32, which every machine multiplies at full speed.
+# for <!--=cnn.bfloat16.vacancies_25.accuracy:.2%-->…<!--/--> of the defective ones (no number: the machine has no
+# bfloat16). The study keeps float32, which every machine multiplies at full speed.
 
 # %%
 results = {f"cnn.bfloat16.{state}.accuracy": bfloat16[state] for state in images}
@@ -398,9 +404,10 @@ run.save_results(results | {"time.14_networks_compared.earlier_seconds": seconds
 #
 # ### Exercise 1: Do the colours mean anything?
 #
-# Red, green and blue are the patterns of the crystal rotated about x, y and z. Show the compact network defective crystals with red and
-# green exchanged; then with red and green *and* the axes x and y of the fingerprint exchanged. **Predict:** which classes does it still
-# recognise in either case? Hint: `stack[..., [1, 0, 2]]` exchanges the colours, `stack.transpose(0, 2, 1, 3)` the axes.
+# Red, green and blue are the patterns of the crystal rotated about x, y and z. Show the compact network defective
+# crystals with red and green exchanged; then with red and green *and* the axes x and y of the fingerprint exchanged.
+# **Predict:** which classes does it still recognise in either case? Hint: `stack[..., [1, 0, 2]]` exchanges the
+# colours, `stack.transpose(0, 2, 1, 3)` the axes.
 
 # %% tags=["hide-cell"]
 # @title Solution 1
@@ -420,18 +427,20 @@ pd.DataFrame(columns).groupby(labels[ten_of_each]).mean().rename(index=dict(enum
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# To exchange both is to exchange x and y of the crystal, which leaves cubic and tetragonal crystals as they are; what changes in their
-# fingerprints comes from the vacancies and from the block of atoms, which need not be a cube. In a hex/rh crystal x and y are not alike: its
-# peaks come to lie in other places, and if it is recognised all the same, that is because hex/rh, the class with the greatest variety, gets
-# much of what resembles none of the others. The colours alone are a symmetry of no crystal, so no such fingerprint was trained on, and
-# chance decides which classes survive it.
+# To exchange both is to exchange x and y of the crystal, which leaves cubic and tetragonal crystals as they are; what
+# changes in their fingerprints comes from the vacancies and from the block of atoms, which need not be a cube. In a
+# hex/rh crystal x and y are not alike: its peaks move to other places. If it is still recognised, that may be because
+# hex/rh, the class with the greatest variety, gets much of what resembles none of the others. Exchanging the colours
+# alone is a symmetry of no crystal: the network has seen no such fingerprint, and chance decides which classes
+# survive.
 #
 # </details>
 #
 # ### Exercise 2: How much does a perfect score prove?
 #
-# No error among n crystals: how large may the true share of errors still be? **Predict** it for the crystals held out here, and how many it
-# takes until 99.9 % are certain at the 95 % level. Hint: `classify.share(hits)` returns the share and its interval after Wilson.
+# No error among n crystals: how large may the true share of errors still be? **Predict** it for the crystals held out
+# here, and how many crystals without an error it takes to claim 99.9 % at the 95 % level. Hint:
+# `classify.share(hits)` returns the share and its Wilson interval.
 
 # %% tags=["hide-cell"]
 # @title Solution 2
@@ -444,9 +453,9 @@ pd.Series(still_possible, name="share of errors still possible").rename_axis("ri
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# About 3.8/n (Wilson), or 3/n by the rule of three, which looks at one side only: less than one per cent for the crystals held out in the
-# full run, and nearly four thousand without an error for 99.9 %. This holds for crystals like these: it says nothing about other damage,
-# other elements or orientations.
+# About 3.8/n (Wilson), or 3/n by the rule of three, which looks at one side only: less than one per cent for the
+# crystals held out in the full run, and nearly four thousand without an error for 99.9 %. This holds for crystals
+# like these: it says nothing about other damage, other elements or orientations.
 #
 # </details>
 
@@ -454,9 +463,10 @@ pd.Series(still_possible, name="share of errors still possible").rename_axis("ri
 # ## Summary
 #
 # - The task is easy enough for a network seven times smaller: in <!--=cnn.compact.trainings_all_right-->…<!--/-->
-#   of <!--=cnn.compact.trainings-->…<!--/--> trainings, each of seconds, it is right for every structure.
-# - On pristine crystals a perfect score says little, for <!--=cnn.random.held_out.twins:.0%-->…<!--/--> of those held out at random have a
-#   twin among those trained on; on defective ones, and on elements never seen, it says more.
-# - Training the network of Table 1 is limited by arithmetic; a smaller network gains more than shorter numbers do.
+#   of <!--=cnn.compact.trainings-->…<!--/--> trainings, of seconds each, it is right for every structure.
+# - On pristine crystals split at random a perfect score says little: <!--=cnn.random.held_out.twins:.0%-->…<!--/-->
+#   of those held out have a twin among those trained on. On defective ones, and on elements never seen, it says more.
+# - Training the network of Table 1 is limited by arithmetic; here a smaller network saves more time than shorter
+#   numbers do.
 #
-# Next: [15 Response maps, tested](15_response_maps_tested.ipynb) asks whether the maps of what a network looks at are true.
+# Next: [15 Are the response maps true?](15_response_maps_tested.ipynb)

@@ -377,8 +377,8 @@ run.save_figure(figure, "fig_08d_mean_fingerprints")
 # %% [markdown]
 # *Mean fingerprint of each cluster of defective crystals, with the prototype of most of its members.* The clusters are prototypes, not
 # classes: nearly all that the label hex/rh joins is kept apart, only the two stackings of graphite, whose layers are far apart, are one. β-Sn
-# is split by the shape of the block: as c/a grows, another number of cells makes the block most cubic (see *cells*). The split of bct_in lies
-# near fcc, where its range of c/a has a gap.
+# is split by the shape of the block: as c/a grows, another number of cells makes the block most cubic (see *cells*). bct_in has the longest
+# range of c/a, with gaps near bcc and fcc: there it is cut, or its ends are joined to bcc.
 #
 # Another method that finds its own number: Gaussian mixtures, by the Bayesian information criterion.
 
@@ -506,7 +506,7 @@ figure, axes = plt.subplots(1, 2, figsize=(8, 3.8), sharey=True)
 for ax, test, title in zip(axes, tests, ("other defective crystals", f"{len(real)} real crystals")):
     for shift, how in zip((0.94, 0.98, 1.02, 1.06), how_names):  # side by side
         line = few[few.how == how]
-        error = [line[test] - line[f"{test}_low"], line[f"{test}_high"] - line[test]]
+        error = np.maximum(0, [line[test] - line[f"{test}_low"], line[f"{test}_high"] - line[test]])
         style = {"label": how_names[how], "color": palette[how], "elinewidth": 0.8, "lw": 1.2, "ms": 4}
         ax.errorbar(shift * line.labels, line[test], error, fmt=markers[how], **style)
     ax.set(xscale="log", xlabel="labelled crystals", title=title, ylim=(0, 1.03))
