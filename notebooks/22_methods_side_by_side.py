@@ -69,8 +69,7 @@ train_every = 2  # SOAP and bond orders learn from every second cloud that the s
 
 # %%
 run = Run("22_methods_side_by_side", profile)
-for earlier in ("17_damage_compared", "18_orientations_compared", "20_polycrystals_compared", "21_prototypes_tested"):
-    run.needs(earlier)
+run.needs("10_which_prototype")
 networks.make_reproducible(seed, threads)
 unseen = store.load_json(run.path("held_out_elements.json"))
 results = {}
