@@ -487,7 +487,7 @@ assert np.abs(another - original).max() > 0.01, "other displacements, other spec
 # - Vacancies and displacements lower the peaks and raise the speckle between them; neither moves a peak. So the first
 #   peak of the powder pattern is a length scale that damage leaves alone until the peak itself is lost; the mean
 #   nearest-neighbour distance is not.
-# - With that length scale, the square root of the intensity and damaged crystals to learn from, a small network is
+# - With that length scale and damaged crystals to learn from, a small network is
 #   right for <!--=robust.compact.vacancies_80.accuracy:.2%-->…<!--/--> at 80 % vacancies
 #   and <!--=robust.compact.displacements_15.accuracy:.2%-->…<!--/--> at 15 % displacement.
 # - An eighth answer, "none", and a threshold for each class let it refuse.

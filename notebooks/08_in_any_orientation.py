@@ -393,10 +393,10 @@ figure.legend(loc="outside upper center", ncols=3)
 run.save_figure(figure, "fig_14b_accuracy")
 
 # %% [markdown]
-# *Share of clouds named correctly, with 95 % intervals, by the network for spectra (<!--=any.tests:,-->…<!--/-->
-# clouds a test) and by the compact one (the first <!--=any.few-->…<!--/-->); σ: displacement of each coordinate over
-# the neighbour distance.* In random orientation the compact network is lost: it
-# names <!--=any.compact.perfect.accuracy:.0%-->…<!--/--> of the perfect clouds. The spectra
+# *Share right, with 95 % intervals, by spectra (<!--=any.tests:,-->…<!--/--> clouds a test) and by the compact
+# network (the first <!--=any.few-->…<!--/-->); σ: displacement of each coordinate over the neighbour distance.* In
+# random orientation the compact network is lost: it names <!--=any.compact.perfect.accuracy:.0%-->…<!--/--> of the
+# perfect clouds. The spectra
 # reach <!--=any.spectra.perfect.accuracy:.2%-->…<!--/-->, <!--=any.spectra.vacancies_50.accuracy:.2%-->…<!--/--> with
 # half of the atoms and <!--=any.spectra.displacements_10.accuracy:.2%-->…<!--/--> where atoms are displaced by 10 %:
 # diffraction adds up all atoms, so a hole next to one of them hardly matters. Methods that look at neighbours fail as
@@ -494,9 +494,8 @@ table.round(3)
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# In the ball it nearly vanishes: a ball has no direction of its own, though these atoms are not quite a ball. A
-# convex piece has a shape, and so have its peaks, which breaks the cubic symmetry a little; missing atoms add speckle
-# of every degree. The bright degrees stay.
+# In the ball it nearly vanishes: a ball has no direction of its own. A convex piece has a shape, and so have its
+# peaks, which breaks the cubic symmetry a little; missing atoms add speckle of every degree. The bright degrees stay.
 #
 # </details>
 #

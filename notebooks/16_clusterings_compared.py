@@ -675,4 +675,4 @@ pairs.round(3)
 #   PCA (<!--=clusters.hdbscan.linear_PCA.vacancies.prototypes.ari:.3f-->…<!--/-->).
 # - A label for each cluster is then enough to name nearly every crystal, and <!--=labels.clusters.real:.1%-->…<!--/--> of real ones.
 #
-# Next: [17 Damage compared](17_damage_compared.ipynb) asks which method takes how much damage.
+# Next: [17 Which method withstands damage, and why?](17_damage_compared.ipynb) asks which method takes how much damage.

@@ -7,21 +7,23 @@
 # ---
 
 # %% [markdown]
-# # Who bears damage, and why?
+# # Which method withstands damage, and why?
 #
-# **In:** the network of [notebook 06](06_damage.ipynb), the network of the paper, methods without training; crystals without many of their
-# atoms, displaced, hot, strained, small or rotated. **Out:** who is right, what a user gets of each, what each ingredient of the small network is
-# worth, and what bounds it.
+# **In:** the network of [lesson 06](06_damage.ipynb), the network of the paper, methods without training; crystals
+# with missing or displaced atoms, hot, strained, small or rotated. **Out:** which method is right, what a user gets
+# from each, what each ingredient of the small network is worth, and what limits it.
 #
 # **Result:** at 15 % independent displacement the compact network is right
-# for <!--=robust.compact.displacements_15.accuracy:.2%-->…<!--/-->, the network of the paper, trained on perfect crystals,
+# for <!--=robust.compact.displacements_15.accuracy:.2%-->…<!--/--> of <!--=robust.all:,-->…<!--/--> crystals.
+# Of <!--=robust.few-->…<!--/--> of these, the network of the paper, trained on perfect crystals, is right
 # for <!--=robust.table_1_pristine.displacements_15.accuracy:.0%-->…<!--/-->, template matching
-# for <!--=robust.ptm.displacements_15.accuracy:.0%-->…<!--/--> and spglib for <!--=robust.spglib_loose.displacements_15.accuracy:.0%-->…<!--/-->.
+# for <!--=robust.ptm.displacements_15.accuracy:.0%-->…<!--/--> and spglib
+# for <!--=robust.spglib_loose.displacements_15.accuracy:.0%-->…<!--/-->.
 #
 # ![Accuracy under damage](../figures/fig_11_damage.png)
 #
-# **Time:** about <!--=time.17_damage_compared.minutes:.0f-->…<!--/--> minutes on two cores; two minutes or so with the parameters below, with
-# which the networks learn little. The numbers in the text are those of the full run.
+# **Time:** about <!--=time.17_damage_compared.minutes:.0f-->…<!--/--> minutes on two cores; about two with the
+# parameters below, with which the networks learn little. The numbers in the text are those of the full run.
 
 # %% tags=["colab"]
 import os
@@ -80,10 +82,12 @@ for name in ("03_a_network_learns", "14_networks_compared", "06_damage"):
 # %% [markdown]
 # ## How heat moves atoms
 #
-# Most tests of methods draw each displacement by itself. Heat does not: it is elastic waves, and a wave of wave vector $\mathbf{k}$ costs energy in
-# proportion to $k^2$, so that $\langle |u_\mathbf{k}|^2 \rangle \propto k_B T / k^2$. The long waves are the large ones; atoms much closer than a
-# wavelength move together, and a wave longer than the crystal strains it as a whole. `damage.thermal_waves` draws such waves, here of an elastically
-# isotropic solid. **Predict:** of two blocks with the same σ, in which do neighbours move more against each other, and which is strained?
+# Tests of such methods often draw each displacement by itself. Heat does not: it is elastic waves, and a wave of wave
+# vector $\mathbf{k}$ costs energy in proportion to $k^2$, so that $\langle |u_\mathbf{k}|^2 \rangle \propto k_B T /
+# k^2$. The long waves are the large ones; atoms much closer than a wavelength move together, and a wave longer than
+# the crystal strains it as a whole. `damage.thermal_waves` draws such waves, here for an elastically isotropic solid.
+# **Predict:** of two blocks with the same σ, in which do neighbours move more against each other, and which is
+# strained more?
 
 # %%
 edge = bulk("Al", cubic=True).cell[0, 0]
@@ -115,17 +119,18 @@ for kind, draw in shifts.items():
 pd.DataFrame(heat).T.round(3)
 
 # %% [markdown]
-# *One layer of fcc aluminium, σ = 10 %, arrows four times as long as the displacements. Table, median of 100 blocks of 256 atoms:
-# displacement of neighbours against each other, in σ, and strain of the block, the largest principal one minus the smallest.*
-# Independent neighbours move by √2 σ against each other, those in waves by <!--=heat.waves.neighbours:.2f-->…<!--/--> σ: by this
-# measure heat is milder. But it strains the block, by <!--=heat.waves.strain:.1%-->…<!--/--> instead
-# of <!--=heat.independent.strain:.1%-->…<!--/-->, and classes can be told apart by less: a tetragonal crystal may be 2 % away from
-# fcc, or 3 % from bcc.
+# *One layer of fcc aluminium, σ = 10 %, arrows four times as long as the displacements. Table, medians of 100 blocks
+# of 256 atoms: displacement of neighbours against each other, in units of σ, and strain of the block, the largest
+# principal strain minus the smallest.* Neighbours displaced independently move by √2 σ against each other, those in
+# waves by <!--=heat.waves.neighbours:.2f-->…<!--/--> σ: by this measure heat is milder. But it strains the block,
+# by <!--=heat.waves.strain:.1%-->…<!--/--> instead of <!--=heat.independent.strain:.1%-->…<!--/-->, and classes may
+# differ by less: a tetragonal crystal can be 2 % away from fcc, or 3 % from bcc.
 #
 # ## The other methods
 #
-# Two more networks: that of Table 1 trained on perfect crystals ([notebook 14](14_networks_compared.ipynb), without the elements that are tested), and the
-# same network trained on damaged ones. They have seen neither equally many structures nor equally often; the tables say how many.
+# Two more networks: that of Table 1 trained on perfect crystals ([lesson 03](03_a_network_learns.ipynb), without the
+# elements tested here), and the same network trained on damaged ones. The three have seen different numbers of
+# structures, for different numbers of epochs; the tables say how many.
 
 
 # %%
@@ -154,8 +159,8 @@ table_1_defects, history = networks.train(large, some_images, some_labels, **sch
 earlier.append(history[: history.attrs["resumed_epochs"]].seconds.sum())
 
 # %% [markdown]
-# Beside them, methods without training: spglib with a loose and with a tight tolerance, and three methods of OVITO that look at each atom's neighbours
-# and let the atoms vote.
+# Then methods without training: spglib with a loose and with a tight tolerance, and three methods of OVITO that look
+# at each atom's neighbours; the atoms then vote.
 
 # %%
 recipes = store.load_table(run.path("recipes_pristine.csv"))
@@ -178,8 +183,9 @@ methods[["trained on"]]
 # %% [markdown]
 # ## The tests
 #
-# Always the same crystals, of unseen elements, equally many of each prototype; one thing is done to them at a time. They have at least 256 atoms where
-# nothing else is said. The slow methods, all but the compact network, see the first few crystals of each prototype.
+# The tests always use the same crystals, of unseen elements, equally many of each prototype, and change one thing at
+# a time ("both": two). The crystals have at least 256 atoms unless stated otherwise. All methods but the compact
+# network are slow, and see the first few crystals of each prototype.
 
 # %%
 TESTS = {
@@ -226,9 +232,10 @@ todo = [recipe for recipes in few.values() for recipe in recipes.to_dict("record
 found = pd.DataFrame(dataset.in_parallel(other_answers, todo, "other methods"), index=fewer.index)
 
 # %% [markdown]
-# Of each answer we note whether it is right, whether the method refuses it, and whether it is right by what can be *known*: for a hot
-# tetragonal crystal so close to a cubic one that waves may hide the difference, the cubic name counts, too (`crystals.known_labels`). The compact
-# network refuses by its thresholds, the other methods where they find none of the seven; the networks of Table 1 always answer.
+# For each answer we note whether it is right, whether the method refuses to give it, and whether it is right by what
+# can be *known*: for a hot tetragonal crystal so close to a cubic one that waves may hide the difference, the cubic
+# name counts, too (`crystals.known_labels`). The compact network refuses by its thresholds, the methods without
+# training where they find none of the seven; the networks of Table 1 always answer.
 
 
 # %%
@@ -254,10 +261,11 @@ table = groups.right.mean().unstack("method").reindex(columns=methods.index)
 intervals = {group: classify.share(rows.right) for group, rows in groups}  # share, low, high
 
 # %% [markdown]
-# ## Who is right?
+# ## Which method is right?
 #
-# First as if nobody refused: an answer that is missing counts as wrong. **Predict:** which of the methods is the first to fall when atoms are
-# displaced, and which when they are missing? Which do not notice that a crystal is rotated?
+# First as if none refused: the networks must answer, and a missing answer counts as wrong. **Predict:** which method
+# fails first when atoms are displaced, and which when they are missing? Which do not notice that a crystal is
+# rotated?
 
 
 # %%
@@ -314,25 +322,30 @@ axes[0, 2].set_xscale("log", base=2)
 run.save_figure(figure, "fig_11h_other_changes")
 
 # %% [markdown]
-# *Share right on the same crystals (<!--=robust.few-->…<!--/--> in each test, so that one of them is
-# worth <!--=robust.one_of_few:.1%-->…<!--/-->), unseen elements, bars 95 % intervals; markers are shifted sideways a little. "Both": σ = 4, 7, 12, 14 % besides the
-# vacancies.* Symmetry needs every atom in its place: spglib finds none as soon as atoms are missing, of another element, or moved by more than its
-# tolerance; with the loose tolerance it takes some tetragonal crystals near bcc for bcc even when they are perfect. Template matching
-# has no type for two of the seven classes, the other neighbour methods for four; on what they know they bear some displacements or
-# vacancies. The network of the paper breaks first where its length scale does. No network bears a rotated crystal: the fingerprint is one
-# of a standard orientation, while symmetry and neighbours do not notice the rotation. A strain of 5 % makes a bcc
-# crystal tetragonal or lower; a network that says so counts as wrong. The compact network has advantages besides its length
-# scale: more training structures than the large one, and the mean over four mirror images of each.
+# *Share right on the same crystals (<!--=robust.few-->…<!--/--> in each test, so that one is
+# worth <!--=robust.one_of_few:.1%-->…<!--/-->), unseen elements, bars 95 % intervals; markers are shifted sideways a
+# little. "Both": σ = 4, 7, 12, 14 % besides the vacancies.* Symmetry needs every atom in its place: spglib finds no
+# class as soon as atoms are missing, of another element, or moved by more than its tolerance; with the loose
+# tolerance it takes some perfect but nearly cubic tetragonal crystals for cubic ones. Template matching has no type
+# for two of the seven classes, the other neighbour methods for four; on the classes they know, they withstand some
+# displacements or vacancies. Of the networks, that of the paper is the first to suffer from displacements. No network
+# withstands a large rotation: the fingerprint is that of a standard orientation, while symmetry and neighbours do not
+# notice the rotation. A strain of 5 % makes a bcc crystal tetragonal or lower; a network that says so counts as
+# wrong. The compact network has advantages besides its length scale: more training structures than the large one, and
+# the mean over four mirror images of each fingerprint.
 #
-# **Waves.** At σ = 10 % the compact network is right for <!--=robust.compact.displacements_10.accuracy:.1%-->…<!--/--> of crystals
-# displaced independently and <!--=robust.compact.waves_10.accuracy:.1%-->…<!--/--> of those in waves, at 15 %
-# for <!--=robust.compact.displacements_15.accuracy:.1%-->…<!--/--> and <!--=robust.compact.waves_15.accuracy:.1%-->…<!--/-->; of bcc
-# crystals in waves of 15 %, which strain them to tetragonal ones, for <!--=robust.compact.waves_15.bcc:.1%-->…<!--/-->. If the
-# cubic name counts, too, for tetragonal crystals that waves may hide, the shares at 10 % and 15 %
-# are <!--=robust.compact.waves_10.known:.1%-->…<!--/--> and <!--=robust.compact.waves_15.known:.1%-->…<!--/-->. Template matching, which looks at
-# neighbours only, has <!--=robust.ptm.displacements_15.accuracy:.0%-->…<!--/--> at 15 % of independent displacements
-# and <!--=robust.ptm.waves_15.accuracy:.0%-->…<!--/--> of waves. (Waves do not repeat with the supercell: across its faces neighbours
-# move by √2 σ against each other, which only the other methods, who use the period, notice.)
+# **Waves.** At σ = 10 % the compact network is right
+# for <!--=robust.compact.displacements_10.accuracy:.1%-->…<!--/--> of crystals displaced independently and
+# for <!--=robust.compact.waves_10.accuracy:.1%-->…<!--/--> of those displaced in waves, at 15 %
+# for <!--=robust.compact.displacements_15.accuracy:.1%-->…<!--/-->
+# and <!--=robust.compact.waves_15.accuracy:.1%-->…<!--/-->; of bcc crystals in waves of 15 %, which strain them away
+# from cubic, for <!--=robust.compact.waves_15.bcc:.1%-->…<!--/-->. If the cubic name counts, too, for tetragonal
+# crystals whose waves may hide the difference, the shares at 10 % and 15 %
+# are <!--=robust.compact.waves_10.known:.1%-->…<!--/--> and <!--=robust.compact.waves_15.known:.1%-->…<!--/-->.
+# Template matching, which looks at neighbours only, is right
+# for <!--=robust.ptm.displacements_15.accuracy:.0%-->…<!--/--> at 15 % of independent displacements and
+# for <!--=robust.ptm.waves_15.accuracy:.0%-->…<!--/--> in waves. (Our waves do not repeat with the supercell: across
+# its faces neighbours move as if independent, which only the methods without training, which use the period, notice.)
 
 # %%
 text = table.map("{:.1%}".format).loc[list(tests)].reset_index(level="sweep", names="damage")
@@ -346,8 +359,8 @@ text
 # %% [markdown]
 # ## What a user gets
 #
-# A user sees answers, not labels: how often is there one, how far can it be trusted, and how often does a wrong one pass? **Predict:** which
-# method is most often wrong without saying so?
+# A user sees answers, not labels. How often is there one, how far can it be trusted, and how often does a wrong one
+# pass? **Predict:** which method is most often wrong without saying so?
 
 # %%
 SHOWN = {"perfect": ("vacancies", 0), "25 % vacancies": ("vacancies", 0.25), "80 % vacancies": ("vacancies", 0.8)}
@@ -367,22 +380,25 @@ run.save_table(user, "table_09c_what_a_user_gets")
 user
 
 # %% [markdown]
-# *Share answered; of the answered, share right; of all, share wrong and accepted. First row: <!--=robust.all-->…<!--/--> crystals a
-# test, the others: <!--=robust.few-->…<!--/-->; 95 % intervals (Wilson) lie beside the shares in `results.json`.* Without 25 % of their
-# atoms the compact network answers <!--=robust.compact.vacancies_25.answered:.1%-->…<!--/--> of crystals,
-# and <!--=robust.compact.vacancies_25.right_of_answered:.1%-->…<!--/--> of its answers are right. Displaced
-# by 10 %, <!--=robust.compact.displacements_10.answered:.1%-->…<!--/--> are answered and, of
-# all, <!--=robust.compact.displacements_10.wrong_accepted:.2%-->…<!--/--> wrong and accepted (95 %
+# *Share answered; of the answered, share right; of all, share wrong and accepted. First
+# row: <!--=robust.all:,-->…<!--/--> crystals a test; other rows: <!--=robust.few-->…<!--/-->; 95 % intervals (Wilson)
+# are beside the shares in `results.json`.* With 25 % of the atoms missing the compact network answers
+# for <!--=robust.compact.vacancies_25.answered:.1%-->…<!--/--> of the crystals,
+# and <!--=robust.compact.vacancies_25.right_of_answered:.1%-->…<!--/--> of its answers are right. At displacements of
+# 10 %, <!--=robust.compact.displacements_10.answered:.1%-->…<!--/--> are answered
+# and <!--=robust.compact.displacements_10.wrong_accepted:.2%-->…<!--/--> of all are wrong and accepted (95 %
 # interval <!--=robust.compact.displacements_10.wrong_accepted_low:.2%-->…<!--/-->
-# to <!--=robust.compact.displacements_10.wrong_accepted_high:.2%-->…<!--/-->); in waves
-# of 10 % <!--=robust.compact.waves_10.answered:.1%-->…<!--/--> are answered
-# and <!--=robust.compact.waves_10.wrong_accepted:.2%-->…<!--/--> wrong and
-# accepted (<!--=robust.compact.waves_10.wrong_accepted_low:.2%-->…<!--/-->
-# to <!--=robust.compact.waves_10.wrong_accepted_high:.2%-->…<!--/-->). spglib refuses nearly all that is damaged and is seldom wrong.
-# Neighbour methods answer as long as a single atom has a name, also where they have no type for the crystal; a user who asks for a
-# majority of all atoms gets fewer answers. Networks without a threshold are wrong as often as they are not right.
+# to <!--=robust.compact.displacements_10.wrong_accepted_high:.2%-->…<!--/-->); in waves of 10
+# %, <!--=robust.compact.waves_10.answered:.1%-->…<!--/--> are answered
+# and <!--=robust.compact.waves_10.wrong_accepted:.2%-->…<!--/--> wrong and accepted
+# (<!--=robust.compact.waves_10.wrong_accepted_low:.2%-->…<!--/-->
+# to <!--=robust.compact.waves_10.wrong_accepted_high:.2%-->…<!--/-->). spglib refuses nearly everything that has
+# vacancies or displacements, and is seldom wrong. Neighbour methods answer as long as a single atom has a name, even
+# where they have no type for the crystal; a user who asks for a majority of all atoms gets fewer answers. Networks
+# without a threshold always answer, so whatever they do not get right is wrong and accepted.
 #
-# Is that fair to methods that know fewer classes? On the prototypes that each of them has a type for:
+# Is that fair to methods that know fewer classes? Here are the same shares on those prototypes for which each has a
+# type:
 
 # %%
 COMPARED = (("vacancies", 0.25), ("vacancies", 0.5), ("displacements", 0.1), ("waves", 0.1), ("both", 0.2))
@@ -395,14 +411,15 @@ run.save_table(pd.DataFrame(rows), "table_09a_own_kinds")
 pd.DataFrame(rows)
 
 # %% [markdown]
-# *Share right of the method / of the compact network on the same crystals.* On their own prototypes template matching and common neighbours keep up with the
-# network at 20 % vacancies and σ = 4 %; they need no standard orientation; with more damage they fall first.
+# *Share right: the method / the compact network, on the same crystals.* On their own prototypes, and with mild damage
+# (20 % vacancies and σ = 4 %), template matching and common neighbours keep up with the network, and need no standard
+# orientation; with half of the atoms missing they no longer do.
 #
 # ## Is it the length scale?
 #
-# The network of Table 1, trained on perfect crystals, looks at the same damaged crystals, once scaled by the mean nearest-neighbour distance
-# and once by the powder pattern. It was trained with the former; nothing is trained here. **Predict:** for which damage does the change of length
-# scale alone help?
+# The network of Table 1, trained on perfect crystals, looks at the same damaged crystals, scaled once by the mean
+# nearest-neighbour distance and once by the powder pattern. It was trained with the former; we train nothing new.
+# **Predict:** for which damage does the change of length scale alone help?
 
 # %%
 RESCALED = "Table 1, perfect crystals, first peak"
@@ -414,16 +431,16 @@ for sweep, x in [test for test in tests if test[0] in TAUGHT]:
     intervals[RESCALED, sweep, x] = classify.share(right)
 
 # %% [markdown]
-# ## What bounds it
+# ## What limits it
 #
-# A peak of $N$ atoms, a fraction $c$ of which is left, each displaced by $\sigma$, stands above the background like
+# Let a fraction $c$ of $N$ atoms be left, each displaced by $\sigma$. The ratio of a peak to the background is then
 #
 # $$ \frac{I_\mathrm{peak}}{I_\mathrm{background}} = \frac{c N D}{1 - c D}, \qquad D = e^{-4 \pi^2 s^2 \sigma^2}. $$
 #
-# The background is speckled: its intensity has an exponential distribution in each pattern. A channel is the sum of two patterns; the
-# brightest of its $M$ speckles is about $\ln M + \ln \ln M$ times as bright as the mean of one pattern. A single peak that is not
-# brighter cannot be told from a speckle. (A crystal has several, which is worth more than one. For waves, whose background gathers at
-# the peaks, this does not hold.)
+# The background is speckle: its intensity is distributed exponentially in each pattern. A channel is the sum of two
+# patterns; the brightest of $M$ speckles is about $\ln M + \ln \ln M$ times as bright as the mean of one pattern. A
+# single peak that is not brighter cannot be told from a speckle. (A crystal has several peaks, which together tell
+# more than one. For waves, whose background gathers around the peaks, the estimate does not hold.)
 
 # %%
 n_atoms = np.mean([len(crystals.build_crystal(r)) for r in few["vacancies", 0].to_dict("records")])
@@ -461,26 +478,30 @@ figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center
 run.save_figure(figure, "fig_11b_bounds")
 
 # %% [markdown]
-# *Above: share right, bars 95 % intervals. Below: the first peak of fcc and bcc over the background, of independent
-# displacements; dashed, the brightest speckle.* With displacements the peak sinks to the brightest speckle at
-# σ = <!--=bounds.displacements:.2f-->…<!--/--> of a neighbour distance. The accuracy bends a little before, where the length scale,
-# which looks for the same peak, begins to fail. With vacancies the peak would last to <!--=bounds.vacancies:.0%-->…<!--/-->; at 90 %
-# some <!--=bounds.atoms_left:.0f-->…<!--/--> atoms are left, and what fails first is the length scale again.
+# *Above: share right, bars 95 % intervals. Below: the first peak of fcc and bcc over the background, for independent
+# displacements and for vacancies; dashed, the brightest speckle.* By this estimate, displacements sink the peak to
+# the brightest speckle at σ = <!--=bounds.displacements:.2f-->…<!--/--> of a neighbour distance. The accuracy bends a
+# little before, where the length scale, which looks for the same peak, begins to fail. With vacancies the peak would
+# last to <!--=bounds.vacancies:.0%-->…<!--/-->; at 90 % some <!--=bounds.atoms_left:.0f-->…<!--/--> atoms are left,
+# and the length scale is already wrong for <!--=scale.powder.vacancies_90.moved:.0%-->…<!--/--> of the crystals of
+# lesson 06.
 #
 # The change of length scale alone lifts the network of the paper, at 15 % displacements,
 # from <!--=robust.table_1_pristine.displacements_15.accuracy:.0%-->…<!--/-->
 # to <!--=robust.table_1_pristine.displacements_15.powder.accuracy:.0%-->…<!--/--> (in waves,
 # from <!--=robust.table_1_pristine.waves_15.accuracy:.0%-->…<!--/-->
-# to <!--=robust.table_1_pristine.waves_15.powder.accuracy:.0%-->…<!--/-->). On perfect crystals it costs some: it was trained with
-# the other length scale, which is another length for all but fcc and
-# bcc (<!--=robust.table_1_pristine.vacancies_0.accuracy:.0%-->…<!--/-->,
+# to <!--=robust.table_1_pristine.waves_15.powder.accuracy:.0%-->…<!--/-->). On perfect crystals it costs some
+# accuracy: the network was trained with the other scale, which is a different length for all but fcc and bcc
+# (<!--=robust.table_1_pristine.vacancies_0.accuracy:.0%-->…<!--/-->,
 # then <!--=robust.table_1_pristine.vacancies_0.powder.accuracy:.0%-->…<!--/-->).
 #
 # ## What each ingredient is worth
 #
-# The compact network again, on one damaged copy of each crystal instead of two, and each time without one ingredient: the length scale from the
-# first peak, the square root of the intensity, the counterexamples with their answer "none"; and with one more, waves in the training. All else is equal, the
-# number of epochs, too. Each gets thresholds of its own from the calibration set. **Predict:** which loss hurts most, and where?
+# We train the compact network again, on one damaged copy of each crystal instead of two, each time without one
+# ingredient: the length scale from the first peak, the square root of the intensity, or the counterexamples with
+# their answer "none"; and once with one more, waves in the training. All else is equal, including the number of
+# epochs. Each network gets its own thresholds from the calibration set. **Predict:** which loss hurts most, and
+# where?
 
 # %%
 OUTLIERS = {"random_crystal": outliers_to_test, "hard_spheres": outliers_to_test // 2}
@@ -547,15 +568,17 @@ run.save_table(ablation, "table_09d_ablation")
 ablation
 
 # %% [markdown]
-# *Share right of <!--=robust.ablation.crystals-->…<!--/--> crystals a test, as if the network must answer; then the share refused of crystals with mild damage, and
-# of <!--=robust.ablation.outliers-->…<!--/--> outliers; 95 % intervals.* **Length scale:** with the mean nearest
-# neighbour <!--=robust.ablation.nearest_neighbour.displacements_20:.1%-->…<!--/--> are right at σ = 20 %, with the first
-# peak <!--=robust.ablation.all.displacements_20:.1%-->…<!--/-->; at 90 %
+# *Share right of <!--=robust.ablation.crystals-->…<!--/--> crystals a test, if the network must answer; then the
+# share refused of crystals with mild damage, and of <!--=robust.ablation.outliers-->…<!--/--> outliers; 95 %
+# intervals, one training each.* **Length scale:** with the mean nearest-neighbour
+# distance <!--=robust.ablation.nearest_neighbour.displacements_20:.1%-->…<!--/--> are right at σ = 20 %, with the
+# first peak <!--=robust.ablation.all.displacements_20:.1%-->…<!--/-->; at 90 %
 # vacancies <!--=robust.ablation.nearest_neighbour.vacancies_90:.1%-->…<!--/-->
-# and <!--=robust.ablation.all.vacancies_90:.1%-->…<!--/-->. **Square root:** without it <!--=robust.ablation.no_square_root.displacements_20:.1%-->…<!--/--> at σ = 20 %
-# and <!--=robust.ablation.no_square_root.vacancies_90:.1%-->…<!--/--> at 90 % vacancies. **Waves:** to have seen some
-# gives <!--=robust.ablation.waves.waves_15:.1%-->…<!--/--> in waves of 15 %, instead
-# of <!--=robust.ablation.all.waves_15:.1%-->…<!--/-->. **Counterexamples:** without
+# and <!--=robust.ablation.all.vacancies_90:.1%-->…<!--/-->. **Square root:** without
+# it <!--=robust.ablation.no_square_root.displacements_20:.1%-->…<!--/--> at σ = 20 %
+# and <!--=robust.ablation.no_square_root.vacancies_90:.1%-->…<!--/--> at 90 % vacancies. **Waves:** a network that
+# has learned from some is right for <!--=robust.ablation.waves.waves_15:.1%-->…<!--/--> in waves of 15 %, one that
+# has not for <!--=robust.ablation.all.waves_15:.1%-->…<!--/-->. **Counterexamples:** without
 # them <!--=robust.ablation.no_counterexamples.outliers_refused:.1%-->…<!--/--> of the outliers are refused, with
 # them <!--=robust.ablation.all.outliers_refused:.1%-->…<!--/-->.
 
@@ -588,10 +611,10 @@ run.save_results({key: value for key, value in results.items() if key not in kno
 #
 # ### Exercise 1: Do more copies help?
 #
-# Leave only 2 % of the atoms of the block, and add up the patterns of 1, 4, 16 and 64 copies, each with other vacancies. **Predict:**
-# what becomes of the peak 111 relative to the mean background, and what of the brightest speckle? Hint: for point
-# atoms $F(s) = \sum_j e^{-2 \pi i s \cdot r_j}$. Away from peaks, at multiples of $1 / 4a$, the perfect block of 4×4×4 cells scatters nothing, so that
-# all that is found there is background.
+# Leave only 2 % of the atoms of the block, and add up the patterns of 1, 4, 16 and 64 copies, each with other
+# vacancies. **Predict:** what becomes of the peak 111 relative to the mean background, and what of the brightest
+# speckle? Hint: for point atoms $F(s) = \sum_j e^{-2 \pi i s \cdot r_j}$. Away from the peaks, at multiples of $1 /
+# 4a$, the perfect block of 4×4×4 cells scatters nothing, so all that is found there is background.
 
 # %% tags=["hide-cell"]
 # @title Solution 1
@@ -610,17 +633,19 @@ pd.DataFrame(relative, index=["peak", "brightest speckle"]).rename_axis(columns=
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# The peak lies at the same place in every pattern, and adds up as the mean background does: their ratio settles at a value and stays. The
-# speckles lie elsewhere in every pattern, and the brightest sinks towards the mean, its excess roughly as one over the square root of the
-# number of copies. What hides a peak is thus not the background but its speckle, and the bound above holds for one small crystal: a
-# measurement on many, in one orientation, sees the peaks of crystals of which next to nothing is left.
+# The peak lies at the same place in every pattern, and adds up as the mean background does: their ratio settles at a
+# value. The speckles lie elsewhere in every pattern, and the brightest sinks towards the mean, its excess roughly as
+# one over the square root of the number of copies. So what hides a peak is not the background but its speckle, and
+# the limit above holds for one small crystal: a measurement on many in one orientation sees the peaks even when next
+# to nothing is left of each crystal.
 #
 # </details>
 #
 # ### Exercise 2: Does heat strain a large crystal, too?
 #
-# The block of 4×4×4 cells is strained by heat. Take blocks of 2, 4 and 8 cells along each edge, at the same σ. **Predict:** how fast does the strain
-# fall with the edge $L$, for independent displacements and for waves? Hint: `shifts`, `damage.affine_strain`, `damage.deviatoric`.
+# The block of 4×4×4 cells is strained by heat. Take blocks of 2, 4 and 8 cells along each edge, at the same σ.
+# **Predict:** how fast does the strain fall with the edge $L$, for independent displacements and for waves? Hint:
+# `shifts`, `damage.affine_strain`, `damage.deviatoric`.
 
 # %% tags=["hide-cell"]
 # @title Solution 2
@@ -639,21 +664,26 @@ strains.assign(ratio=strains.waves / strains.independent).round(4), powers.round
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Independent displacements average out: the mean over $L^3$ atoms falls as $L^{-3/2}$, and a strain is a displacement over a length,
-# hence $L^{-5/2}$. Of waves only those longer than the block strain it. Each carries the same strain, since $|u|^2 \propto 1/k^2$, and there are
-# about $L^{-3}$ of them: the strain falls as $L^{-3/2}$, roughly. The larger the crystal, the larger the ratio of the two. A
-# classifier that was tested with independent displacements alone was not tested for heat.
+# Independent displacements average out: the mean over $L^3$ atoms falls as $L^{-3/2}$, and a strain is a displacement
+# over a length, hence $L^{-5/2}$. As for waves, only those longer than the block strain it. Each carries the same
+# strain, since $|u|^2 \propto 1/k^2$, and their number goes as $L^{-3}$: the strain falls as $L^{-3/2}$, roughly. The
+# larger the crystal, the larger the ratio of the two. A classifier tested with independent displacements alone has
+# not been tested for heat.
 #
 # </details>
 
 # %% [markdown]
 # ## Summary
 #
-# - At 15 % displacement the compact network is right for <!--=robust.compact.displacements_15.accuracy:.2%-->…<!--/-->; spglib finds nothing there, and
-#   template matching names <!--=robust.ptm.displacements_15.accuracy:.0%-->…<!--/-->.
-# - Heat is waves, not independent displacements: neighbours move together, and long waves strain the crystal. Beyond any heat (crystals melt near 8 %), at
-#   10 % the network is right for <!--=robust.compact.waves_10.accuracy:.1%-->…<!--/--> and
-#   answers <!--=robust.compact.waves_10.answered:.1%-->…<!--/--> (<!--=robust.compact.displacements_10.answered:.1%-->…<!--/--> under independent ones).
-# - Where accuracy bends, the first peak sinks into the speckle of its background, and the length scale, which looks for it, with it.
+# - At 15 % displacement the compact network is right
+#   for <!--=robust.compact.displacements_15.accuracy:.2%-->…<!--/-->; spglib finds nothing there, and template
+#   matching names <!--=robust.ptm.displacements_15.accuracy:.0%-->…<!--/--> correctly.
+# - Heat is waves, not independent displacements: neighbours move together, and long waves strain the crystal. Beyond
+#   any heat (crystals melt near σ = 8 %), in waves of 10 %, the network is right
+#   for <!--=robust.compact.waves_10.accuracy:.1%-->…<!--/--> and
+#   answers <!--=robust.compact.waves_10.answered:.1%-->…<!--/-->
+#   (<!--=robust.compact.displacements_10.answered:.1%-->…<!--/--> under independent displacements).
+# - Accuracy falls where the first peak sinks into the speckle, and with it the length scale, which looks for that
+#   peak.
 #
-# Next: [18 What does an answer in any orientation cost?](18_orientations_compared.ipynb)
+# Next: [18 Which method works in any orientation?](18_orientations_compared.ipynb)
