@@ -242,7 +242,8 @@ train_images = images_of(to_train) | images_of({"robust/others": others}, counte
 # ## A small network
 #
 # Three convolutions with large strides, each with batch normalisation, and one dense layer. It looks at the *square
-# root* of the intensity, so that peaks made faint by damage count for more. **Predict:** does it have more or fewer
+# root* of the intensity, so that peaks made faint by damage count for more (here
+# that turns out to be [worth little](17_damage_compared.ipynb)). **Predict:** does it have more or fewer
 # parameters than the network of Table 1, which has <!--=cnn.table_1.parameters:,-->…<!--/-->?
 
 # %%

@@ -580,7 +580,8 @@ ablation
 # has learned from some is right for <!--=robust.ablation.waves.waves_15:.1%-->…<!--/--> in waves of 15 %, one that
 # has not for <!--=robust.ablation.all.waves_15:.1%-->…<!--/-->. **Counterexamples:** without
 # them <!--=robust.ablation.no_counterexamples.outliers_refused:.1%-->…<!--/--> of the outliers are refused, with
-# them <!--=robust.ablation.all.outliers_refused:.1%-->…<!--/-->.
+# them <!--=robust.ablation.all.outliers_refused:.1%-->…<!--/-->. In the full run the length scale and the
+# counterexamples matter; what the square root and the waves change lies within the intervals.
 
 # %% tags=["hide-cell"]
 results |= {f"heat.{kind}.{name}": value for kind, values in heat.items() for name, value in values.items()}

@@ -9,17 +9,18 @@
 # %% [markdown]
 # # Which method works in any orientation?
 #
-# **In:** the network of [lesson 08](08_in_any_orientation.ipynb), its spectra and its tests. **Out:** how other methods do on the same
-# clouds; where the network errs, and whether more can be known; what a user gets.
+# **In:** the network of [lesson 08](08_in_any_orientation.ipynb), its spectra and its tests. **Out:** how other
+# methods do on the same clouds; where the network errs, and whether more can be known; what a user gets.
 #
-# **Result:** of clouds without half of their atoms the spectra name <!--=any.spectra.vacancies_50.accuracy:.2%-->…<!--/--> correctly, bond
-# orders with a trained forest <!--=any.steinhardt.vacancies_50.accuracy:.0%-->…<!--/-->, template
+# **Result:** with half of the atoms missing, spectra name <!--=any.spectra.vacancies_50.accuracy:.2%-->…<!--/-->
+# of <!--=any.tests:,-->…<!--/--> clouds correctly. Of <!--=any.few-->…<!--/--> of these, bond orders with a trained
+# forest name <!--=any.steinhardt.vacancies_50.accuracy:.0%-->…<!--/-->, template
 # matching <!--=any.ptm.vacancies_50.accuracy:.0%-->…<!--/-->.
 #
 # ![Accuracy of six methods](../figures/fig_14d_methods.png)
 #
-# **Time:** about <!--=time.18_orientations_compared.minutes:.0f-->…<!--/--> minutes on two cores; one with the parameters below. The
-# numbers in the text are those of the full run.
+# **Time:** about <!--=time.18_orientations_compared.minutes:.0f-->…<!--/--> minutes on two cores; one with the
+# parameters below. The numbers in the text are those of the full run.
 
 # %% tags=["colab"]
 import os
@@ -83,7 +84,8 @@ print(f"{len(tests)} tests of {lesson['any.tests']} clouds, {lesson['any.few']} 
 # %% [markdown]
 # ## Do two classes have equal spectra?
 #
-# Rotation-invariance throws away all orders m. **Predict:** which two kinds come closest? Twenty perfect balls of each say.
+# To be invariant under rotation, the spectra give up all orders m. **Predict:** which two prototypes come closest? We
+# compare twenty perfect balls of each.
 
 # %%
 twenty = crystals.make_recipes(dict.fromkeys(PROTOTYPES, 20), seed + 1, elements=unseen)
@@ -108,17 +110,20 @@ closest = closest.loc[closest.groupby("kind", sort=False)["nearest of another"].
 closest.round(2).style.hide(axis="index")
 
 # %% [markdown]
-# *Of each kind, the ball that comes closest to another class: its distance to the nearest of its own class and of another, in log(1 + P).*
-# No two have equal spectra: two of different classes are at least <!--=any.closest.other:.2f-->…<!--/--> apart (the nearest of one
-# class, in the median, <!--=any.closest.own:.2f-->…<!--/-->). What comes closest is close by nature: tetragonal crystals whose axes are
-# nearly those of bcc or fcc. Whether two other crystals with equal spectra exist, this does not say.
+# *For each prototype, the ball that comes closest to another class: its distance to the nearest of its own class and
+# of another, in log(1 + P).* Two balls of different classes are at least <!--=any.closest.other:.2f-->…<!--/--> apart
+# (the median distance to the nearest of the same class is <!--=any.closest.own:.2f-->…<!--/-->). What comes closest
+# is close by nature: tetragonal crystals whose axes are nearly those of bcc or fcc. This does not exclude two other
+# crystals with equal spectra.
 #
 # ## The other methods
 #
-# They see the first clouds of each kind: the compact network of lesson 06 and that of the paper, which know
-# the standard orientation only; OVITO's polyhedral template matching and adaptive common-neighbour analysis, which let the atoms vote;
-# and Steinhardt's bond-order parameters by freud, whose mean and spread over a cloud's atoms a gradient-boosted forest classifies. It learns
-# from a fifth of the crystals that our network learns from; [notebook 22](22_methods_side_by_side.ipynb) gives it all of them. OVITO and freud are optional.
+# They see the first clouds of each prototype. Two are networks that know the standard orientation only: the compact
+# one of lesson 06 and that of the paper. Two are OVITO's polyhedral template matching and adaptive common-neighbour
+# analysis, which let the atoms vote. The last is Steinhardt's bond-order parameters, computed by freud: a
+# gradient-boosted forest classifies their mean and spread over a cloud's atoms. The forest learns from a fifth of the
+# crystals that our network learns from, from more of them in [notebook 22](22_methods_side_by_side.ipynb). OVITO and
+# freud are optional.
 
 # %%
 POWDER = DiffractionGeometry(scale="powder")
@@ -166,7 +171,7 @@ if rivals.HAS_FREUD:
     answers["steinhardt"] = forest.predict(seen_by["steinhardt"])
 
 # %% [markdown]
-# **Predict:** which of them comes next to the spectra, and where do they part?
+# **Predict:** which of them comes closest to the spectra, and which damage separates them?
 
 # %%
 probabilities = {name: inference.predict(model, test_spectra[name]) for name in tests}
@@ -219,18 +224,21 @@ figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", 
 run.save_figure(figure, "fig_14d_methods")
 
 # %% [markdown]
-# *Accuracy on the same <!--=any.few-->…<!--/--> clouds for each test, with 95 % intervals, so that one cloud is
-# worth <!--=any.one_of_few:.1%-->…<!--/-->; the column "spectra, all" is measured on <!--=any.tests:,-->…<!--/-->. What can be known counts the
-# cubic name as right, too, for tetragonal crystals whose heat hides the difference (`crystals.known_labels`). σ is the standard deviation of each coordinate over the distance of neighbours.* In random orientation the
-# networks that see one fingerprint are lost: the compact one names <!--=any.compact.perfect.accuracy:.0%-->…<!--/--> of the perfect clouds.
-# The neighbour methods do not care about orientation, but have no type for some of the classes, and need the neighbours: of perfect clouds
-# template matching names <!--=any.ptm.perfect.accuracy:.0%-->…<!--/-->, of those with half of the
-# atoms <!--=any.ptm.vacancies_50.accuracy:.0%-->…<!--/-->. With a trained forest, bond orders know all classes. They
-# reach <!--=any.steinhardt.perfect.accuracy:.0%-->…<!--/--> and fall to <!--=any.steinhardt.vacancies_50.accuracy:.0%-->…<!--/--> with half
-# of the atoms. The spectra reach <!--=any.spectra.perfect.accuracy:.2%-->…<!--/-->
-# and <!--=any.spectra.vacancies_50.accuracy:.2%-->…<!--/-->: waves sum over all atoms, and a hole next to one of them hardly matters.
+# *Accuracy on the same <!--=any.few-->…<!--/--> clouds for each test, with 95 % intervals; one cloud is
+# worth <!--=any.one_of_few:.1%-->…<!--/-->. In the table, "spectra, all" is measured on <!--=any.tests:,-->…<!--/-->
+# clouds; "what can be known" also counts the cubic name as right for tetragonal crystals whose heat hides the
+# difference (`crystals.known_labels`). σ is the standard deviation of each coordinate over the neighbour distance.*
+# In random orientation the networks for fingerprints are lost: the compact one
+# names <!--=any.compact.perfect.accuracy:.0%-->…<!--/--> of the perfect clouds. The neighbour methods do not care
+# about orientation, but have no type for some of the classes, and need the neighbours: template matching
+# names <!--=any.ptm.perfect.accuracy:.0%-->…<!--/--> of the perfect clouds
+# and <!--=any.ptm.vacancies_50.accuracy:.0%-->…<!--/--> of those with half of the atoms. With a trained forest, bond
+# orders know all classes. They reach <!--=any.steinhardt.perfect.accuracy:.0%-->…<!--/-->, and fall
+# to <!--=any.steinhardt.vacancies_50.accuracy:.0%-->…<!--/--> with half of the atoms. The spectra
+# reach <!--=any.spectra.perfect.accuracy:.2%-->…<!--/--> and <!--=any.spectra.vacancies_50.accuracy:.2%-->…<!--/-->:
+# diffraction adds up all atoms, so a hole next to one of them hardly matters.
 #
-# The shape of a cloud matters little as long as there is little damage:
+# Does the shape of a cloud matter? The same accuracies by shape:
 
 # %%
 is_shape = {s: {t: (tests[t]["shape"] == s).to_numpy() for t in tests} for s in clouds.SHAPES}
@@ -243,7 +251,7 @@ pd.DataFrame(by_shape).style.format("{:.2%}", na_rep="–")
 # %% [markdown]
 # ## What goes wrong
 #
-# All tests together, and all clouds that the network names wrongly:
+# All clouds that the network names wrongly, in all tests together:
 
 # %%
 wrong = pd.concat(
@@ -255,10 +263,10 @@ at_border = (tetragonal & wrong.answer.isin(["bcc", "fcc", "bct_139"])).mean()
 wrong.groupby(["test", "prototype", "answer"]).agg(clouds=("id", "size"), c_over_a=("c_over_a", "mean")).round(2)
 
 # %% [markdown]
-# Of these errors, <!--=any.wrong.tetragonal:.0%-->…<!--/--> are between the tetragonal class and the cubic ones that it borders on. Is it
-# the network, or is there no more to know? The study's crystals come as near to fcc, c/a = √2,
-# as <!--=any.border.below-->…<!--/--> and <!--=any.border.above-->…<!--/-->. **Predict:** of these nearest ones and of fcc, atoms displaced
-# by 10 %, how many does a classifier mistake that has nothing else to learn?
+# Of these errors, <!--=any.wrong.tetragonal:.0%-->…<!--/--> are between the tetragonal class and its cubic
+# neighbours. Is that the network's fault, or is there no more to know? The study's tetragonal crystals come as near
+# to fcc, c/a = √2, as <!--=any.border.below-->…<!--/--> and <!--=any.border.above-->…<!--/-->. **Predict:** take
+# these and fcc, with atoms displaced by 10 %; how many does a classifier mistake that has nothing else to learn?
 
 # %%
 (_, below), (above, _) = PROTOTYPES["bct_in"].c_over_a
@@ -288,21 +296,23 @@ near = ((c_over_a - below).abs() < 0.01) | ((c_over_a - above).abs() < 0.01)
 pd.DataFrame(border).T.round(3)
 
 # %% [markdown]
-# *Share of fcc and of tetragonal crystals mistaken, and area under the ROC curve.* The specialist, a logistic regression that sees nothing
-# but such pairs (each fifth classified by one trained on the others), makes mistakes
-# in <!--=any.border.specialist.fcc:.1%-->…<!--/--> of the fcc crystals and <!--=any.border.specialist.tetragonal:.1%-->…<!--/--> of the
-# tetragonal ones. The network has learned that crystals at the very border are rare, as they are in the
-# tests (<!--=any.border.tests:.1%-->…<!--/--> are tetragonal within 0.01 of it), and says fcc when in
-# doubt: <!--=any.border.network.fcc:.1%-->…<!--/--> and <!--=any.border.network.tetragonal:.1%-->…<!--/-->. The areas under the ROC curve,
-# which do not depend on where doubt is cut, are <!--=any.border.specialist.auc:.3f-->…<!--/-->
-# and <!--=any.border.network.auc:.3f-->…<!--/-->: at this border the network, which must know heat and strain, loses some of what 256 displaced
-# atoms can tell.
+# *Share of fcc and of tetragonal crystals mistaken, and area under the ROC curve.* The specialist, a logistic
+# regression that sees nothing but these two sorts (five-fold cross-validation),
+# mistakes <!--=any.border.specialist.fcc:.1%-->…<!--/--> of the fcc crystals
+# and <!--=any.border.specialist.tetragonal:.1%-->…<!--/--> of the tetragonal ones. The network
+# mistakes <!--=any.border.network.fcc:.1%-->…<!--/--> and <!--=any.border.network.tetragonal:.1%-->…<!--/-->: when in
+# doubt it says fcc, perhaps since crystals at the very border are rare, in the tests, too
+# (<!--=any.border.tests:.1%-->…<!--/--> are within 0.01 of it). The areas under the ROC curve, which do not depend on
+# where the line is drawn, are <!--=any.border.specialist.auc:.3f-->…<!--/-->
+# and <!--=any.border.network.auc:.3f-->…<!--/-->: at this border the network, which must also cope with heat and
+# strain, misses some of what 256 displaced atoms can tell.
 #
 # ## What does a user get?
 #
-# The thresholds of lesson 08 refuse what the network is not sure of; the neighbour methods refuse where no atom has a type. What counts for
-# a user is the share answered, the share right among the answered and, of all, the share wrong and accepted, with 95 % intervals (Wilson). In waves
-# what can be known counts, for all methods.
+# The thresholds of lesson 08 refuse what the network is not sure of; the neighbour methods refuse where no atom has a
+# type. What counts for a user is the share answered, the share right among the answered and the share of all that is
+# wrong and accepted; in brackets the upper end of its 95 % interval (Wilson). In waves, what can be known counts as
+# right, for all methods.
 
 # %%
 outcomes = {
@@ -328,10 +338,11 @@ run.save_table(gets, "table_10b_what_a_user_gets")
 gets.style.hide(axis="index")
 
 # %% [markdown]
-# Where waves of 7 % run through the crystals, near melting, the network
-# answers <!--=any.spectra.waves_7.answered:.1%-->…<!--/-->, and <!--=any.spectra.waves_7.right_of_answered:.1%-->…<!--/--> of its answers are right.
-# Template matching answers <!--=any.ptm.waves_7.answered:.1%-->…<!--/-->, and <!--=any.ptm.waves_7.right_of_answered:.1%-->…<!--/--> of its
-# answers are right: for a class without a type of its own it has no word, and its atoms vote for another.
+# With waves of 7 %, near melting, the network answers for <!--=any.spectra.waves_7.answered:.1%-->…<!--/--> of the
+# clouds, and <!--=any.spectra.waves_7.right_of_answered:.1%-->…<!--/--> of its answers are right. Template matching
+# answers for <!--=any.ptm.waves_7.answered:.1%-->…<!--/-->,
+# and <!--=any.ptm.waves_7.right_of_answered:.1%-->…<!--/--> of its answers are right: where it has no type for a
+# class, the atoms vote for another.
 
 # %%
 results = {"any.closest.other": other.min(), "any.closest.own": np.median(own), "any.one_of_few": 1 / lesson["any.few"]}
@@ -356,8 +367,9 @@ run.save_results(results)
 #
 # ### Exercise 1: Left and right
 #
-# β-manganese comes left- and right-handed: its mirror image is another crystal. **Predict:** can a network for spectra tell the two?
-# Hint: `counterexamples.make_counterexamples({"beta_mn": 1}, seed)`, `positions * (1, 1, -1)`.
+# β-manganese comes left- and right-handed: its mirror image is another crystal. **Predict:** can a network for
+# spectra tell the two apart? Hint: `counterexamples.make_counterexamples({"beta_mn": 1}, seed)`, `positions * (1, 1,
+# -1)`.
 
 # %% tags=["hide-cell"]
 # @title Solution 1
@@ -372,15 +384,16 @@ difference
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# No. A mirror multiplies each $a_{lm}$ by ±1, which leaves their squares. The diffraction itself cannot tell them either: S(−s) = S(s),
-# and the mirror is an inversion and a rotation.
+# No. A mirror multiplies each $a_{lm}$ by ±1, which leaves their squares. Neither can the diffraction itself: S(−s) =
+# S(s), and a mirror is an inversion followed by a rotation, which does not count here.
 #
 # </details>
 #
 # ### Exercise 2: How few atoms are enough?
 #
-# fcc and hcp differ by their stacking alone. **Predict:** how does the distance of their mean spectra, in units of the spread among balls of one
-# kind, fall from 256 atoms to 13? Hint: `bulk("Cu")`; for hcp `bulk("Mg", "hcp", a=3, c=3 * np.sqrt(8 / 3))`.
+# fcc and hcp differ by their stacking alone. **Predict:** how does the distance of their mean spectra, in units of
+# the spread among balls of one kind, fall from 256 atoms to 13? Hint: `bulk("Cu")`; for hcp `bulk("Mg", "hcp", a=3,
+# c=3 * np.sqrt(8 / 3))`.
 
 # %% tags=["hide-cell"]
 # @title Solution 2
@@ -399,15 +412,16 @@ pd.Series(ratios, name="distance / spread").round(1)
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# By a factor of more than ten: peaks get broader, and where the ball is cut matters more. But the ratio stays above one, even where
-# a ball holds little more than an atom and its twelve neighbours. Undamaged, that is: with damage the spread grows.
+# It falls steeply: peaks get broader, and where the ball is cut matters more. But the ratio stays above one, even
+# where a ball holds no more than an atom and its twelve neighbours. This is without damage, which makes the spread
+# grow.
 #
 # </details>
 #
 # ### Exercise 3: How many clouds make a difference?
 #
-# One method names 99 % correctly, another 97 %. **Predict:** with 120 or with 2,100 clouds, do their 95 % intervals overlap?
-# Hint: `classify.share`.
+# One method names 99 % correctly, another 97 %. **Predict:** with 120 or with 2,100 clouds, do their 95 % intervals
+# overlap? Hint: `classify.share`.
 
 # %% tags=["hide-cell"]
 # @title Solution 3
@@ -421,17 +435,19 @@ overlap
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# With 2,100. Of 120 clouds, as for the slow methods here, two percent are two or three: such a test separates the spectra from the
-# others, which are far behind, but not one network for spectra from the next.
+# They overlap with 120 clouds, not with 2,100. Two percent of 120 clouds, as for the slow methods here, are two or
+# three: such a test separates the spectra from methods far behind, but not one good method from the next.
 #
 # </details>
 #
 # ## Summary
 #
-# - In any orientation the spectra name <!--=any.spectra.vacancies_50.accuracy:.2%-->…<!--/--> of the clouds with half of their atoms; bond orders
-#   with a trained forest come next, <!--=any.steinhardt.vacancies_50.accuracy:.0%-->…<!--/-->.
-# - Most of their errors, <!--=any.wrong.tetragonal:.0%-->…<!--/-->, are at the border of tetragonal and cubic crystals, where a specialist
-#   errs, too, though less.
-# - An answer that is given can be trusted: near melting <!--=any.spectra.waves_7.right_of_answered:.1%-->…<!--/--> of those given are right.
+# - In any orientation the spectra name <!--=any.spectra.vacancies_50.accuracy:.2%-->…<!--/--> of the clouds with half
+#   of their atoms correctly; bond orders with a trained forest come next,
+#   with <!--=any.steinhardt.vacancies_50.accuracy:.0%-->…<!--/-->.
+# - Most of their errors, <!--=any.wrong.tetragonal:.0%-->…<!--/-->, are at the border between tetragonal and cubic
+#   crystals, where a specialist errs, too, though less.
+# - In these tests an answer that is given can be trusted: near
+#   melting <!--=any.spectra.waves_7.right_of_answered:.1%-->…<!--/--> of those given are right, by what can be known.
 #
-# Next: [19 Does a refusal hold for real crystals?](19_refusals_tested.ipynb)
+# Next: [19 Does it refuse what it should, and does that hold for real crystals?](19_refusals_tested.ipynb)

@@ -9,19 +9,20 @@
 # %% [markdown]
 # # Which method names the crystal?
 #
-# **In:** the networks of the lessons, and every other method that can be asked. **Out:** one table: the same structures for all
-# methods, how often each answers, how often it is right, and what it costs.
+# **In:** the networks of the lessons, and other methods that can be asked. **Out:** one table, the same structures
+# for all methods: how often each answers, how often it is right, and what it costs.
 #
 # **Result:** with a quarter of the atoms missing, in any orientation, the spectra
-# answer <!--=fair.spectra.cloud_25.answered:.0%-->…<!--/--> of the clouds
-# and are right for <!--=fair.spectra.cloud_25.right_of_answered:.0%-->…<!--/--> of these; SOAP with a linear
-# classifier, trained on the same clouds, is right for <!--=fair.soap.cloud_25.right_of_answered:.0%-->…<!--/-->, template
-# matching for <!--=fair.ptm.cloud_25.right_of_answered:.0%-->…<!--/--> of
+# answer <!--=fair.spectra.cloud_25.answered:.0%-->…<!--/--> of the clouds and are right
+# for <!--=fair.spectra.cloud_25.right_of_answered:.0%-->…<!--/--> of these; SOAP with a linear classifier, trained on
+# some of the same clouds, is right for <!--=fair.soap.cloud_25.right_of_answered:.0%-->…<!--/--> of those that it
+# answers, template matching for <!--=fair.ptm.cloud_25.right_of_answered:.0%-->…<!--/--> of
 # the <!--=fair.ptm.cloud_25.answered:.0%-->…<!--/--> that it answers.
 #
 # ![What each method answers, test by test](../figures/fig_17_methods.png)
 #
-# **Time:** <!--=time.22_methods_side_by_side.minutes:.1f-->…<!--/--> minutes on two cores, one at small scale.
+# **Time:** about <!--=time.22_methods_side_by_side.minutes:.0f-->…<!--/--> minutes on two cores; one with the
+# parameters below, with which the networks have learned little. The numbers in the text are those of the full run.
 
 # %% tags=["colab"]
 import os
@@ -77,8 +78,9 @@ results = {}
 # %% [markdown]
 # ## The same structures for all
 #
-# Three tests of supercells as crystallographers have them: with their cell, in the standard orientation. Six of clouds as simulations and tomography give
-# them: no cell, any orientation. All of elements that no network was trained on; the seed was used for nothing else.
+# Three tests are of supercells as crystallographers have them: with their cell, in the standard orientation. Six are
+# of clouds as simulations and tomography give them: without a cell, in any orientation. All are of elements that no
+# network of lessons 03, 06 and 08 was trained on, and no method here learned from these crystals.
 
 # %%
 CELLS = {"cell_0": {}, "cell_25": {"vacancies": 0.25}, "cell_s10": {"displacement": 0.1}}
@@ -104,8 +106,8 @@ print(f"{len(tests)} tests of {len(base)} structures; the slow methods see {slow
 # %% [markdown]
 # ## What each method looks at
 #
-# One pass over the structures, timed: fingerprints, spectra, SOAP, bond orders, the votes of the atoms' neighbours. The median time of one
-# structure on one core stands in the second table.
+# One pass over the structures, timed, computes what each method looks at: fingerprints, spectra, SOAP, bond orders,
+# the votes of the atoms. The median time for one structure on one core is in the second table.
 
 # %%
 NEIGHBOURS = {
@@ -169,9 +171,10 @@ labels = np.concatenate([truth[name] for name in tests])
 # %% [markdown]
 # ## What each answers
 #
-# Networks of fingerprints: that of the paper, trained on perfect crystals (lesson 03), and the compact one, trained on damaged crystals (lesson 06), which
-# refuses below its thresholds. Nearest neighbour is the simplest of all: the class of the most similar fingerprint among
-# those that the compact network learned from.
+# Two networks look at fingerprints: that of the paper, trained on perfect crystals (lesson 03), and the compact one,
+# trained on damaged crystals (lesson 06), which refuses below its thresholds. Nearest neighbour is the simplest
+# method of all: the class of the most similar of the known fingerprints, some of those of lesson 02, perfect and with
+# 25 % vacancies, without the elements tested.
 
 # %%
 NOT_ASKED, OTHER = -2, -3
@@ -194,8 +197,8 @@ answers["nearest"] = nearest.predict(np.stack(seen_by.table_1).reshape(len(todo)
 seen_by["nearest seconds"] = seen_by["table_1 seconds"] + (time.perf_counter() - start) / len(todo)
 
 # %% [markdown]
-# The spectra, as a user meets them: the network for any orientation (lesson 08) with its thresholds; and the network for hundreds of
-# prototypes (lesson 10), read off as classes.
+# Two networks look at spectra, as a user meets them: that for any orientation (lesson 08) with its thresholds, and
+# that for hundreds of prototypes (lesson 10), whose answers are translated into classes.
 
 # %%
 card = store.load_json(run.path("any_orientation.json"))
@@ -214,8 +217,9 @@ answers["prototypes"] = np.where(chances.max(axis=1) < its_card["threshold"], NO
 seen_by["prototypes seconds"] = seen_by["spectra seconds"]
 
 # %% [markdown]
-# SOAP and Steinhardt's bond orders learn from the clouds that the spectra learned from, structures of none of the classes among
-# them, and refuse what they call none. **Predict:** a linear classifier on SOAP or the spectra: which loses more when half of the atoms are missing?
+# SOAP and Steinhardt's bond orders learn from some of the clouds that the spectra learned from, including structures
+# of none of the classes, and refuse what they call none. **Predict:** which loses more when half of the atoms are
+# missing, a linear classifier on SOAP or the network for spectra?
 
 # %%
 learn = pd.concat([store.load_table(run.path(f"any/{name}.csv")) for name in ("train", "others")])[::train_every]
@@ -248,8 +252,9 @@ for method in CLASSIFIERS.keys() & LOOKS.keys():
 results["fair.learned_from"] = len(learn)
 
 # %% [markdown]
-# The neighbours of each atom vote; symmetry needs the cell; pymatgen's matcher lays the cell over each of AFLOW's prototypes, and MatID
-# looks for the cell that repeats, whose space group spglib finds.
+# In template matching and the like, each atom is named by its neighbours, and the atoms vote. Symmetry needs the
+# cell. pymatgen's matcher compares the cell with each of AFLOW's prototypes, and MatID looks for the cell that
+# repeats, whose space group spglib finds.
 
 # %%
 for method in [*NEIGHBOURS, "ptm_grains", *SYMMETRY]:
@@ -297,8 +302,8 @@ for method in BY_CELL:
 # %% [markdown]
 # ## One table
 #
-# A cell says *answered / right among the answered (95 % interval)*, in percent. A hot tetragonal crystal that waves may make look cubic counts as right
-# by either name, for every method.
+# Each entry says *answered / right among the answered (95 % interval)*, in percent. For a hot tetragonal crystal that
+# waves may make look cubic, either name counts as right, for every method.
 
 # %%
 METHODS = {
@@ -345,10 +350,11 @@ run.save_table(table, "table_13_methods")
 table.style.hide(axis="index")
 
 # %% [markdown]
-# **Every atom.** Methods that name single atoms meet another test, polycrystals ([20](20_polycrystals_compared.ipynb)): without vacancies, the waves of the
-# grains name <!--=atoms.five.accepted.vacancies_0:.1%-->…<!--/--> of all atoms of five classes correctly, template
-# matching <!--=atoms.five.ptm.vacancies_0:.1%-->…<!--/-->; DC4, measured for this study but not run here, 96.6 %. ARISE, in its paper, knows 108
-# classes and states no number on these tests.
+# **Every atom.** Methods that name single atoms are compared elsewhere, on polycrystals
+# ([20](20_polycrystals_compared.ipynb)): without vacancies, the [Bragg waves](../docs/glossary.md#wave) of the grains
+# name <!--=atoms.five.accepted.vacancies_0:.1%-->…<!--/--> of all atoms of five classes correctly, template
+# matching <!--=atoms.five.ptm.vacancies_0:.1%-->…<!--/-->; DC4, measured for this study but not run here, 96.6 %.
+# ARISE, by its paper, knows 108 classes; it gives no number for these tests.
 
 # %%
 given = pd.DataFrame(index=asked, columns=list(tests), dtype=float)
@@ -365,10 +371,13 @@ figure.colorbar(image, label="answered and right, share of all")
 run.save_figure(figure, "fig_17_methods")
 
 # %% [markdown]
-# *Share of all structures that are answered and right. A dash: the method cannot be asked, since a cloud has no cell.* The methods fall into three groups. Symmetry
-# and matching are perfect where the crystal is, and end with the first vacancy. Networks of fingerprints bear damage, in the standard orientation only. Spectra
-# and SOAP bear both; <!--=fair.soap.cloud_50.right_of_answered:.0%-->…<!--/--> of SOAP's answers are right with half of the atoms missing,
-# of the spectra's <!--=fair.spectra.cloud_50.right_of_answered:.0%-->…<!--/-->.
+# *Share of all structures that are answered and right. A dash: the method cannot be asked, since a cloud has no
+# cell.* The methods fall into four groups. Symmetry and matching are made for perfect cells, and give few answers, if
+# any, once atoms are missing. The compact network on fingerprints withstands damage, but only in the standard
+# orientation. Neighbour methods need no orientation, but do need the neighbours, and have no type for some classes.
+# Spectra and SOAP, which learn from damaged clouds, need neither cell nor orientation: with half of the atoms
+# missing, <!--=fair.soap.cloud_50.right_of_answered:.0%-->…<!--/--> of SOAP's answers are right
+# and <!--=fair.spectra.cloud_50.right_of_answered:.0%-->…<!--/--> of those of the spectra.
 #
 # ## What it costs
 
@@ -397,15 +406,15 @@ run.save_table(cost, "table_13a_cost")
 cost.style.hide(axis="index")
 
 # %% [markdown]
-# *Median time of what a method computes from the atoms. The networks take a millisecond more, for many structures at once; training is told in their
-# lessons.*
+# *Median time that a method takes to compute its input from the atoms, on one core. The classifiers that follow take
+# little more when asked about many structures at once; the cost of training is in the lessons.*
 #
 # ## Exercises
 #
 # ### Exercise 1: Refuse, or guess?
 #
-# Template matching answers few damaged clouds. **Predict:** if every cloud that it does not answer got the class at random, how many would be
-# right with a quarter of the atoms missing? Write the share of all clouds, from `shares`.
+# Template matching answers few damaged clouds. **Predict:** if every cloud that it does not answer got a class at
+# random, what share of all clouds would be right with a quarter of the atoms missing? Compute it from `shares`.
 
 # %% tags=["hide-cell"]
 # @title Solution 1
@@ -418,15 +427,16 @@ print(f"right without guesses {answered - wrong:.0%}, with guesses {with_guesses
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# A guess is right once in seven: it adds a seventh of what was not answered, and makes the other six sevenths wrong. That is why *answered* and *right among
-# the answered* stand side by side: a method that guesses looks better by accuracy alone.
+# A guess is right once in seven: guessing adds a seventh of what was not answered, and makes the other six sevenths
+# wrong. That is why *answered* and *right among the answered* stand side by side: by accuracy alone, a method that
+# guesses looks better.
 #
 # </details>
 #
 # ### Exercise 2: Is the difference real?
 #
-# **Predict:** of which methods could you say, with these numbers of structures, that they differ on perfect clouds? Compare the 95 % intervals of the
-# share that is right among the answered.
+# **Predict:** with so few structures, which methods can you say differ on perfect clouds? Compare the 95 % intervals
+# of the share that is right among the answered.
 
 # %% tags=["hide-cell"]
 # @title Solution 2
@@ -438,8 +448,9 @@ print(f"{len(apart)} of {len(intervals) * (len(intervals) - 1) // 2} pairs have 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# The methods that know the standard orientation only, and those of neighbours, are apart from the spectra. SOAP, the bond orders and the
-# spectra are not, on perfect clouds; damage tells them apart.
+# Methods that know the standard orientation only, or lack types for some classes, differ clearly from the spectra in
+# the full run. Whether SOAP and the bond orders do, so few perfect clouds hardly tell; look at the damaged ones.
+# Intervals that overlap do not prove that two methods are alike.
 #
 # </details>
 
@@ -455,8 +466,10 @@ run.save_results(results)
 # %% [markdown]
 # ## Summary
 #
-# - The same structures for all: nine tests, <!--=fair.structures-->…<!--/--> structures each (pymatgen's matcher and MatID: <!--=fair.matcher_structures-->…<!--/-->).
-# - A method is its needs, too: a cell, a standard orientation, a list of classes it knows.
-# - What bears damage in any orientation looks at all atoms at once.
+# - The same structures for all: nine tests, <!--=fair.structures-->…<!--/--> structures each (pymatgen's matcher and
+#   MatID: <!--=fair.matcher_structures-->…<!--/-->).
+# - What a method needs counts, too: a cell, a standard orientation, a list of classes that it knows.
+# - With damage and in any orientation, methods that learned from damaged clouds lead; those with a fixed list of
+#   neighbourhoods fall behind.
 #
 # The numbers behind all pages: [99 What came out?](99_report.ipynb)
