@@ -242,9 +242,9 @@ train_images = images_of(to_train) | images_of({"robust/others": others}, counte
 # ## A small network
 #
 # Three convolutions with large strides, each with batch normalisation, and one dense layer. It looks at the *square
-# root* of the intensity, so that peaks made faint by damage count for more (here
-# that turns out to be [worth little](17_damage_compared.ipynb)). **Predict:** does it have more or fewer
-# parameters than the network of Table 1, which has <!--=cnn.table_1.parameters:,-->…<!--/-->?
+# root* of the intensity, so that peaks made faint by damage count for more (here that turns out to be [worth
+# little](17_damage_compared.ipynb)). **Predict:** does it have more or fewer parameters than the network of Table 1,
+# which has <!--=cnn.table_1.parameters:,-->…<!--/-->?
 
 # %%
 keras.utils.set_random_seed(seed)
@@ -488,8 +488,8 @@ assert np.abs(another - original).max() > 0.01, "other displacements, other spec
 # - Vacancies and displacements lower the peaks and raise the speckle between them; neither moves a peak. So the first
 #   peak of the powder pattern is a length scale that damage leaves alone until the peak itself is lost; the mean
 #   nearest-neighbour distance is not.
-# - With that length scale and damaged crystals to learn from, a small network is
-#   right for <!--=robust.compact.vacancies_80.accuracy:.2%-->…<!--/--> at 80 % vacancies
+# - With that length scale and damaged crystals to learn from, a small network is right
+#   for <!--=robust.compact.vacancies_80.accuracy:.2%-->…<!--/--> at 80 % vacancies
 #   and <!--=robust.compact.displacements_15.accuracy:.2%-->…<!--/--> at 15 % displacement.
 # - An eighth answer, "none", and a threshold for each class let it refuse.
 #

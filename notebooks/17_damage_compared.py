@@ -388,8 +388,8 @@ user
 # 10 %, <!--=robust.compact.displacements_10.answered:.1%-->…<!--/--> are answered
 # and <!--=robust.compact.displacements_10.wrong_accepted:.2%-->…<!--/--> of all are wrong and accepted (95 %
 # interval <!--=robust.compact.displacements_10.wrong_accepted_low:.2%-->…<!--/-->
-# to <!--=robust.compact.displacements_10.wrong_accepted_high:.2%-->…<!--/-->); in waves of 10
-# %, <!--=robust.compact.waves_10.answered:.1%-->…<!--/--> are answered
+# to <!--=robust.compact.displacements_10.wrong_accepted_high:.2%-->…<!--/-->); in waves of
+# 10 %, <!--=robust.compact.waves_10.answered:.1%-->…<!--/--> are answered
 # and <!--=robust.compact.waves_10.wrong_accepted:.2%-->…<!--/--> wrong and accepted
 # (<!--=robust.compact.waves_10.wrong_accepted_low:.2%-->…<!--/-->
 # to <!--=robust.compact.waves_10.wrong_accepted_high:.2%-->…<!--/-->). spglib refuses nearly everything that has

@@ -199,7 +199,7 @@ shown.insert(0, "spectra, all", [f"{right[test].mean():.2%}" for test in tests])
 shown.insert(1, "what can be known", [f"{known[test].mean():.2%}" for test in tests])
 by_network = f"{len(to_train) + len(others):,} × {lesson['any.epochs']}"
 trained_on = dict.fromkeys(shown.columns, "–") | dict.fromkeys(["spectra, all", NAMES["spectra"]], by_network)
-trained_on |= {NAMES["compact"]: "lesson 06", NAMES["table_1"]: "notebook 14", NAMES["steinhardt"]: f"{len(fifth):,}"}
+trained_on |= {NAMES["compact"]: "lesson 06", NAMES["table_1"]: "lesson 03", NAMES["steinhardt"]: f"{len(fifth):,}"}
 shown.loc["trained on (structures × epochs)"] = pd.Series(trained_on)
 shown.insert(0, "clouds", shown.index.str.replace("_", " "))
 run.save_table(shown.astype(str), "table_10_any_orientation")
