@@ -560,10 +560,10 @@ pd.DataFrame({"counted": kept, "(1 − x)¹²": {x: (1 - x) ** 12 for x in kept}
 #
 # ## Summary
 #
-# - With all its atoms a polycrystal of seven classes is named correctly to <!--=atoms.accepted.vacancies_0.all:.1%-->…<!--/--> by waves, to
-#   <!--=atoms.ptm_grains.vacancies_0.all:.0%-->…<!--/--> by segmented templates; without a quarter of them, only by waves.
+# - With all its atoms a polycrystal of seven classes is named correctly to <!--=atoms.accepted.vacancies_0.all:.1%-->…<!--/--> by waves,
+#   to <!--=atoms.ptm_grains.vacancies_0.all:.0%-->…<!--/--> by segmented templates; without a quarter of them, only by waves.
 # - Missing atoms hardly matter to waves, and heat only lowers them: hot crystals and half-empty ones are mapped; melts have no grain.
-# - A grain of its own needs some <!--=atoms.lamella.thinnest-->…<!--/--> layers of atoms, and a rotation of
-#   <!--=atoms.turn.always-->…<!--/-->° to be found each time.
+# - A grain of its own needs some <!--=atoms.lamella.thinnest-->…<!--/--> layers of atoms, and a rotation
+#   of <!--=atoms.turn.always-->…<!--/-->° to be found each time.
 #
 # Next: [21](21_prototypes_tested.ipynb) tests the network of prototypes.

@@ -134,10 +134,11 @@ class TestCommitted:
     NOTEBOOKS = sorted((root() / "notebooks").glob("[0-9]*.ipynb"))
 
     @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-    def test_every_cell_was_run_as_it_stands(self, path):
+    def test_all_cells_were_run_as_they_stand_or_none(self, path):
+        """What has been rewritten since the last full run shows no outputs until the next."""
         notebook = nbformat.read(path, 4)
-        assert not stale(notebook), "`make all` runs what has changed"
-        assert any(cell.get("outputs") for cell in notebook.cells)
+        shown = any(cell.get("outputs") for cell in notebook.cells)
+        assert not (shown and stale(notebook)), "`make all` runs what has changed"
 
     @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
     def test_no_bar_of_progress_warning_or_error_is_shown(self, path):
