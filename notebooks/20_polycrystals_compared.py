@@ -20,7 +20,7 @@
 # matching: <!--=atoms.ptm.vacancies_0.all:.0%-->…<!--/-->, <!--=atoms.ptm.vacancies_25.all:.0%-->…<!--/-->
 # and <!--=atoms.ptm.vacancies_50.all:.0%-->…<!--/-->.
 #
-# ![Atoms named correctly, by method](../figures/fig_15g_methods.png)
+# ![Half of a crystal melts](../figures/fig_15e_melting.png)
 #
 # **Time:** about <!--=time.20_polycrystals_compared.minutes:.0f-->…<!--/--> minutes on two cores; one with the parameters below. The
 # numbers in the text are those of the full run.
