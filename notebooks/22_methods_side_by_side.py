@@ -64,9 +64,9 @@ from xtalsight.study.profiles import Run
 profile = "smoke"  # where results come from and go: build/<profile>
 seed = 0  # of the structures
 threads = 2  # of TensorFlow
-per_kind = 1  # structures of each of the 15 prototypes in each test
-matched_every = 8  # the methods that take a second each see one in so many structures of a test
-train_every = 2  # SOAP and bond orders learn from one in so many of the clouds that the spectra learned from
+per_kind = 1  # structures of each of the 15 kinds in each test
+matched_every = 8  # the methods that take a second each see every eighth structure of a test
+train_every = 2  # SOAP and bond orders learn from every second cloud that the spectra learned from
 
 # %%
 run = Run("22_methods_side_by_side", profile)
