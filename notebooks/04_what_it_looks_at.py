@@ -9,12 +9,13 @@
 # %% [markdown]
 # # What does the network look at?
 #
-# **In:** the networks of [03](03_a_network_learns.ipynb) and the defective [fingerprints](../docs/glossary.md#fingerprint)
-# of [02](02_fingerprints.ipynb). **Out:** activations, attentive response maps, and names for the peaks that they mark.
+# **In:** the networks of [03](03_a_network_learns.ipynb) and the defective
+# [fingerprints](../docs/glossary.md#fingerprint) of [02](02_fingerprints.ipynb). **Out:** activations, attentive
+# response maps, and names for the peaks that they mark.
 #
-# **Result:** a few peaks, most of them bright. Erase the eight that the maps mark most strongly, and the network of the paper
-# loses <!--=maps.removal.highlighted.loss_8:.0%-->…<!--/--> of its accuracy; erase eight random peaks, and it
-# loses <!--=maps.removal.random_peaks.loss_8:.0%-->…<!--/-->. But a map is not needed to find peaks that matter
+# **Result:** at a few peaks, most of them bright. Erase the eight that the maps mark most strongly, and the network of
+# the paper loses <!--=maps.removal.highlighted.loss_8:.0%-->…<!--/--> of its accuracy; erase eight random peaks, and
+# it loses <!--=maps.removal.random_peaks.loss_8:.0%-->…<!--/-->. But it takes no map to find peaks that matter
 # ([evidence](15_response_maps_tested.ipynb)).
 #
 # ![Response maps of every class](../figures/fig_08_response_maps.png)
@@ -67,8 +68,8 @@ networks.make_reproducible(seed, threads)
 # %% [markdown]
 # ## A network and what we show it
 #
-# The network of the paper, trained on pristine crystals, and one crystal of every [class](../docs/glossary.md#class) that lacks a
-# quarter of its atoms.
+# We take the network of the paper, trained on pristine crystals, and show it one crystal of every
+# [class](../docs/glossary.md#class) with a quarter of its atoms missing.
 
 # %%
 table_1 = networks.load(run.path("table_1.keras"))
@@ -88,9 +89,10 @@ ax = plots.draw_fingerprint(hexagonal, ax)
 # %% [markdown]
 # ## What is an activation?
 #
-# A convolution slides its kernels over the image. At each place a kernel multiplies what it sees by its weights and adds; the ReLU keeps
-# the sum if it is positive. The result, one image per kernel, is the *activation*: bright where the kernel found what it looks for. The
-# library keract collects activations. It was written for an older Keras, and the one call that Keras 3 no longer has we put in its place.
+# A convolution slides its kernels over the image. At each place a kernel multiplies the pixels by its weights and adds
+# them up; the ReLU keeps the sum if it is positive. The result, one image per kernel, is the *activation*: bright
+# where the kernel found what it looks for. The library keract collects activations. It was written for an older Keras,
+# so we replace the one call that Keras 3 no longer has.
 
 
 # %%
@@ -105,7 +107,7 @@ with mock.patch("keract.keract._evaluate", evaluate):
 {name: stack.shape for name, stack in activations.items()}
 
 # %% [markdown]
-# What it collects is what the network computes:
+# Does keract collect what the network computes?
 
 # %%
 outputs = keras.Model(table_1.input, [table_1.get_layer(name).output for name in names])
@@ -115,7 +117,7 @@ print(f"largest difference: {keract_difference:.1e}")
 assert keract_difference < 1e-4
 
 # %% [markdown]
-# keract draws them, too. **Predict:** will the sixth convolution still show peaks?
+# keract also draws them. **Predict:** will the sixth convolution still show peaks?
 
 # %%
 # Nine kernels, each by its own maximum so that keract's colour bar holds for all; row 0 below, as in the other figures.
@@ -127,20 +129,21 @@ with tempfile.TemporaryDirectory() as folder, plt.rc_context({"figure.constraine
 
 # %%
 figure, axes = plt.subplots(1, 3, figsize=(7.2, 2.5))
-for ax, picture in zip(axes, drawn):
-    ax.imshow(picture, interpolation="antialiased")
+for ax, panel in zip(axes, drawn):
+    ax.imshow(panel, interpolation="antialiased")
     ax.set_axis_off()
 run.save_figure(figure, "fig_07_activations")
 
 # %% [markdown]
-# *Activations of nine kernels of the first, third and sixth convolution (which has eight), drawn by keract, each relative to its own
-# maximum.* The first layer sharpens or blurs the fingerprint. The sixth has sixteen pixels an edge, no peaks any more, and each kernel answers
-# to a whole region. Dark panels are kernels that found nothing. An activation says where a layer answers, but not which pixels made it
-# answer.
+# *Activations of nine kernels of the first, third and sixth convolution (which has eight), drawn by keract, each
+# relative to its own maximum.* The first layer sharpens or blurs the fingerprint. The sixth has only sixteen pixels
+# along an edge; its peaks are gone, and each kernel answers to a whole region. A dark panel is a kernel that found
+# nothing. An activation says where a layer answers, but not which pixels made it answer.
 #
 # ## One step back, by hand
 #
-# So we follow one answer back. Of the kernel of the last convolution that answers most, keep one place: where it answers most.
+# So we follow one answer back. Take the kernel of the last convolution with the largest total activation, and keep
+# only the place where it answers most strongly.
 
 # %%
 chain = table_1.layers[1:9]  # six convolutions and two poolings
@@ -152,8 +155,8 @@ row, column = np.unravel_index(answer[..., strongest].argmax(), answer.shape[:2]
 print(f"{last.name}, kernel {strongest}: {answer[row, column, strongest]:.3f} in row {row}, column {column}")
 
 # %% [markdown]
-# On the way up, this kernel multiplied 7 × 7 pixels of eight channels by its weights. On the way back, each of these pixels gets the answer
-# times the same weight: we stamp the kernel around the place. That is all a *deconvolution* is.
+# On the way up, this kernel multiplied 7 × 7 pixels of eight channels by its weights. On the way back, each of these
+# pixels gets the answer times the same weight: we stamp the kernel onto the place. That is all a *deconvolution* is.
 
 # %%
 padded = np.zeros((16 + 6, 16 + 6, 8))  # three pixels more on each side
@@ -162,7 +165,8 @@ padded[row : row + 7, column : column + 7] = answer[row, column, strongest] * ke
 by_hand = padded[3:-3, 3:-3]
 
 # %% [markdown]
-# The library's `attentive_response_maps` does the same. We ask it for this step alone, with a network that is only the last convolution:
+# The library's `attentive_response_maps` does the same. To check this one step, we give it a network that consists of
+# the last convolution only:
 
 # %%
 only_last = keras.models.clone_model(keras.Model(last.input, last.output))
@@ -174,8 +178,9 @@ assert np.allclose(by_hand, maps[0, 0], atol=1e-6 * np.abs(by_hand).max())
 # %% [markdown]
 # ## All the way back
 #
-# One layer down there are many answers, and three rules. *ReLU:* drop what is negative, and what was not active on the way up.
-# *Convolution:* stamp all answers, and add. *Pooling:* repeat a pooled pixel over the four pixels that it stood for.
+# One layer down there are many answers, and we need three rules. *ReLU:* drop what is negative or was not active on
+# the way up. *Convolution:* stamp all answers and add them up. *Pooling:* repeat a pooled pixel over the four pixels
+# that it stood for.
 
 
 # %%
@@ -191,7 +196,7 @@ def back_through(layer, signal, output):
 
 
 # %% [markdown]
-# **Predict:** what arrives at the input, one place or many?
+# **Predict:** will one place light up at the input, or many?
 
 # %%
 signal = np.zeros_like(answer)
@@ -217,15 +222,16 @@ for ax in axes.flat:
 run.save_figure(figure, "fig_08f_by_hand")
 
 # %% [markdown]
-# *One answer on its way back: the square root of its positive part, summed over the channels, each panel by its own maximum. "Before
-# convolution 1" is the attentive response map.* Many places: a kernel of the last layer sees nearly the whole fingerprint. What
-# arrives is a set of peaks on a smear. Is pooling to blame for the smear, since repetition cannot make fine what it has made coarse?
-# Exercise 3 finds out.
+# *One answer on its way back: the square root of its positive part, summed over the channels, each panel relative to
+# its own maximum. "Before convolution 1" is the attentive response map.* Many places: a kernel of the last layer sees
+# nearly the whole fingerprint. What arrives is a set of peaks on a smear. Is pooling to blame for the smear, since it
+# makes the image coarse? Exercise 3 finds out.
 #
 # ## Every class
 #
-# The same for the four strongest kernels of every convolution, summed. A map has three channels, as the fingerprint has: red, green and
-# blue tell about which axis the crystal was rotated. **Predict:** which colour will the maps have?
+# Now we sum the maps of the four strongest kernels, for every convolution. A map has the three channels of the
+# fingerprint: red, green and blue say about which axis the crystal was rotated. **Predict:** which colour will the
+# maps have?
 
 # %%
 convolutions = [layer.name for layer in chain if "convolution" in layer.name]
@@ -245,11 +251,11 @@ for name, (red, green, blue) in colors.items():
     print(f"{name:12}  red {red:.0%}  green {green:.0%}  blue {blue:.0%}")
 
 # %% [markdown]
-# Green: it has <!--=maps.colors.trained.green:.0%-->…<!--/--> of the light of the maps, but
-# only <!--=maps.colors.fingerprints.green:.0%-->…<!--/--> of that of the fingerprints. The crystals are not the cause. With the random
-# weights that training began with, green already led (<!--=maps.colors.start.green:.0%-->…<!--/-->); with other random weights blue leads
-# (<!--=maps.colors.other_start.blue:.0%-->…<!--/-->). The colour was an accident, and training amplified it. To see where each channel is
-# strong, we divide each by its own maximum.
+# Green: it makes up <!--=maps.colors.trained.green:.0%-->…<!--/--> of the maps, but
+# only <!--=maps.colors.fingerprints.green:.0%-->…<!--/--> of the fingerprints. The crystals are not the cause. With
+# the random weights that training began with, green already leads (<!--=maps.colors.start.green:.0%-->…<!--/-->); with
+# other random weights blue leads (<!--=maps.colors.other_start.blue:.0%-->…<!--/-->). The colour is an accident that
+# training amplified. To see where each channel is strong, we divide each by its own maximum.
 
 
 # %%
@@ -274,14 +280,16 @@ for ax, title in zip(axes[0], ["fingerprint", *(name.replace("_", " ") for name 
 run.save_figure(figure, "fig_08_response_maps")
 
 # %% [markdown]
-# *For each class: a fingerprint with vacancies, the summed maps of the four strongest kernels of each convolution, and their sum over
-# all layers. Red, green and
-# blue are the channels, in the maps each by its own maximum.* That maps grow from patches to the whole fingerprint says nothing about
-# learning: a kernel of the first layer sees seven pixels, whatever its weights. What is learned is which peaks light up within reach.
+# *For each class: a fingerprint with vacancies, the summed maps of the four strongest kernels of each convolution, and
+# the sum over all layers, each divided by its maximum. Red, green and blue are the channels, in the maps each relative
+# to its own maximum.* The maps grow from patches to the whole fingerprint, but this is not learned: a kernel of the
+# first layer sees seven by seven pixels, whatever its weights. Training can change only which peaks light up within
+# reach.
 #
 # ## Which reflections are these?
 #
-# A bright peak has a name: the lattice planes *hkl* that reflect there. The crystal tells where its reflections lie.
+# A bright peak has a name: the lattice planes *hkl* that reflect there. From the crystal we compute where its
+# reflections lie.
 
 
 # %%
@@ -314,10 +322,10 @@ figure.colorbar(axes[0, 0].images[0], cax=scale, ticks=[0, 0.001, 0.01, 0.1, 1],
 run.save_figure(figure, "fig_09a_indexed_peaks")
 
 # %% [markdown]
-# *The green channel (rotation about y) of each fingerprint. Circles: allowed reflections; of those of equal length, one has its
-# indices. All panels share the scale.* fcc does not show 010: that reflection is extinct. Bright
-# spots without a circle are side lobes, since a small crystal spreads each reflection over fringes. That the maps lie on named
-# reflections does not prove that the network knows crystallography: so do the maps of random weights
+# *The green channel (rotation about y) of each fingerprint. Circles: allowed reflections; among those of equal length,
+# one is labelled. All panels share the scale.* fcc does not show 010: that reflection is extinct. Bright spots without
+# a circle are side lobes: a small crystal surrounds each reflection with fringes. Maps favour these reflections, but
+# that does not prove that the network knows crystallography: maps of random weights favour them, too
 # ([evidence](15_response_maps_tested.ipynb)).
 
 # %%
@@ -339,8 +347,9 @@ run.save_results(
 #
 # ### Exercise 1: Does a map know the answer?
 #
-# Copy the network and shuffle the weights of its last two layers, `dense` and `probabilities`. **Predict:** what becomes of its answers, and
-# what of its maps of the last convolution? Hint: `keras.models.clone_model`, `get_weights`, `set_weights`.
+# Copy the network and shuffle the weights of its last two layers, `dense` and `probabilities`. **Predict:** what
+# happens to its answers, and to its maps of the last convolution? Hint: `keras.models.clone_model`, `get_weights`,
+# `set_weights`.
 
 # %% tags=["hide-cell"]
 # @title Solution 1
@@ -357,16 +366,17 @@ assert np.array_equal(first, second) and np.sum(told[1] == labels) < np.sum(told
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# The answers are lost, and the maps stay as they are to the last digit. A map starts from the strongest response of a convolution; what the
-# layers above make of it does not enter. Such a map cannot say why it is this class and no other. (Methods that start from the
-# output, like Grad-CAM, can.)
+# The answers are lost, but the maps stay the same to the last digit. A map starts from the strongest response of a
+# convolution; what the layers above make of it does not enter. Such a map cannot say why the answer is this class and
+# no other. (Methods that start from the output, like Grad-CAM, can.)
 #
 # </details>
 #
 # ### Exercise 2: How far does a kernel see?
 #
-# Work out how many pixels of the fingerprint, along one edge, a kernel of each of the first four convolutions sees. Then check it with maps:
-# a network with constant weights, shown a uniform image, lights up all that its strongest answer came from. Hint: `np.full_like`.
+# Work out how many pixels of the fingerprint, along one edge, a kernel of each of the first four convolutions sees.
+# Then check it with maps: a network with constant weights, shown a uniform image, lights up every pixel that its
+# strongest answer came from. Hint: `np.full_like`.
 
 # %% tags=["hide-cell"]
 # @title Solution 2
@@ -382,15 +392,17 @@ assert [*reach.values()][:4] == [7, 7 + 6, 2 * 7 + 12, 2 * 13 + 12]
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Each convolution adds six pixels, but after a pooling each of its pixels is two of the fingerprint's: 7, 13, then 13 + 1 + 2 · 6 = 26, and
-# 38. The fifth, after two poolings, would see 64, the sixth 88: more than the whole fingerprint, which cuts them off.
+# Each convolution adds six pixels, but after a pooling each of its pixels stands for two of the fingerprint's: 7, 13,
+# then 13 + 1 + 2 · 6 = 26, and 38. After the second pooling, the fifth would see 64 and the sixth 88: as much as the
+# whole fingerprint, or more. The edges cut them off.
 #
 # </details>
 #
 # ### Exercise 3: Remember which pixel was the largest
 #
-# Zeiler and Fergus do not repeat a pooled pixel over four: they give it back to the one that was the largest. Do so. **Predict:** what becomes
-# of the smear? Hint: a pixel was the largest where the input of the pooling equals its repeated output.
+# Zeiler and Fergus do not repeat a pooled pixel over four: they give its value back to the pixel that was the largest.
+# Do the same. **Predict:** what happens to the smear? Hint: a pixel was the largest where the input of the pooling
+# equals its repeated output.
 
 # %% tags=["hide-cell"]
 # @title Solution 3
@@ -411,17 +423,18 @@ assert 0.5 < alike < 0.999
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Little: the same peaks, and a smear of dots instead of squares. A value given back to the right pixel moves by one to three pixels only.
-# Pooling is not to blame: six convolutions in a row spread what they get, each over 7 × 7 pixels.
+# Little: the same peaks, and a smear of dots instead of squares. Giving a value back to the right pixel moves it by
+# three pixels at most. Pooling is not to blame: six convolutions in a row each spread what they get over 7 × 7 pixels.
 #
 # </details>
 
 # %% [markdown]
 # ## Summary
 #
-# - An activation says where a layer answers; an attentive response map says which peaks, of which channel, the answer came from.
-# - One step of a deconvolution stamps the kernel, weighted by the answers, and drops what is negative or was not active.
-# - Reach, smear and colour of a map come from the design of the network and its random start, not from the crystal. Whether a map is
-#   true can be measured ([evidence](15_response_maps_tested.ipynb)).
+# - An activation says where a layer answers; an attentive response map says which peaks, in which channel, the answer
+#   came from.
+# - A step of deconvolution stamps the kernel, weighted by the answers, and drops what is negative or was not active.
+# - The reach, smear and colour of a map come from the network's design and random start, not from the crystal. Whether
+#   a map is true can be measured ([evidence](15_response_maps_tested.ipynb)).
 #
-# Next: [05 Without labels](05_without_labels.ipynb) finds the classes without being told.
+# Next: [05 Can the classes be found without labels?](05_without_labels.ipynb)

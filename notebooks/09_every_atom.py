@@ -9,17 +9,18 @@
 # %% [markdown]
 # # Which atom belongs to which crystal?
 #
-# **In:** a polycrystal as a simulation writes it, a list of atoms. **Out:** for every atom the grain that it belongs to; for every
-# grain its [class](../docs/glossary.md#class), its lattice, its orientation and its neighbours.
+# **In:** a polycrystal as a simulation writes it, a list of atoms. **Out:** the grain of every atom; the
+# [class](../docs/glossary.md#class), lattice, orientation and neighbours of every grain.
 #
-# **Result:** in a polycrystal of all seven classes without a quarter of its
-# atoms, <!--=atoms.waves.vacancies_25.all:.1%-->…<!--/--> of the atoms get the right class, boundaries included. Template matching
-# names <!--=atoms.ptm.vacancies_25.all:.0%-->…<!--/--> of them ([evidence](20_polycrystals_compared.ipynb)).
+# **Result:** in a polycrystal of all seven classes with a quarter of the atoms
+# missing, <!--=atoms.waves.vacancies_25.all:.1%-->…<!--/--> of the others get the right class, boundaries included.
+# Template matching names <!--=atoms.ptm.vacancies_25.all:.0%-->…<!--/--> of them correctly
+# ([evidence](20_polycrystals_compared.ipynb)).
 #
 # ![A polycrystal, atom by atom](../figures/fig_15_map.png)
 #
-# **Time:** about <!--=time.09_every_atom.minutes:.0f-->…<!--/--> minutes on two cores; one with the parameters below. The numbers in the
-# text are those of the full run.
+# **Time:** about <!--=time.09_every_atom.minutes:.0f-->…<!--/--> minutes on two cores; one with the parameters below.
+# The numbers in the text are those of the full run.
 
 # %% tags=["colab"]
 import os
@@ -74,9 +75,9 @@ unseen = store.load_json(run.path("held_out_elements.json"))  # elements that no
 # %% [markdown]
 # ## A polycrystal
 #
-# A cube is filled with grains of all seven classes, in random orientation; each takes the part of the cube that is nearest to its middle.
-# A quarter of the atoms is missing, and the others are displaced by a Gaussian, in each coordinate by 5 % of the shortest neighbour
-# distance. For each atom we know the grain that it was put into.
+# Grains of all seven classes, in random orientations, fill a cube; each takes the part that is nearest to its middle.
+# A quarter of the atoms is missing. The others are displaced at random, with a standard deviation of 5 % of the
+# shortest neighbour distance in each coordinate. We know the true grain of each atom.
 
 # %%
 KINDS = ["bcc", "bct_in", "beta_sn", "diamond", "fcc", "hcp", "sc"]  # one for each class
@@ -89,7 +90,7 @@ true_class = recipes.label.to_numpy()[true_grain]
 print(f"{len(sample)} atoms in {len(cells)} grains")
 
 # %% [markdown]
-# This is all that the file says. **Predict:** where are the boundaries?
+# This is all that a file would say. **Predict:** where are the boundaries?
 
 # %%
 figure, ax = plt.subplots(figsize=(4.5, 4.5))
@@ -99,14 +100,15 @@ ax.set_title("A slice of the polycrystal")
 # %% [markdown]
 # ## A crystal is a sum of waves
 #
-# The spectra of [lesson 08](08_in_any_orientation.ipynb) forget how a crystal is oriented. To say which atom belongs to it we need what
-# they forget. The density of a crystal is a sum of plane [waves](../docs/glossary.md#wave), one for each reciprocal lattice
-# vector $\mathbf{g}$ (of length 1/d, without $2\pi$). In a ball of radius $R$ its amplitude $F = |F| e^{i\varphi}$ is
+# The spectra of [lesson 08](08_in_any_orientation.ipynb) forget how a crystal is oriented. To say which atom belongs
+# to it, we need what they forget. The density of a crystal is a sum of plane [waves](../docs/glossary.md#wave), one
+# for each reciprocal lattice vector $\mathbf{g}$ (of length 1/d, without $2\pi$). In a ball of radius $R$, the
+# amplitude $F = |F| e^{i\varphi}$ of a wave is
 #
 # $$ F(\mathbf{g}) = \sum_j w_j\, e^{2 \pi i\, \mathbf{g} \cdot \mathbf{r}_j} \Big/ \sum_j w_j, \qquad w_j = 1 - r_j^2 / R^2 . $$
 #
-# The weights $w$ let the ball fade towards its surface, for a sharp edge makes ripples. We cut a ball out of a grain of bcc, one that just
-# touches the boundary.
+# The weights $w$ make the ball fade towards its surface, since a sharp edge makes ripples. We cut a ball out of a
+# grain of bcc, up to its boundary.
 
 # %%
 radius, neighbour = length_scales(sample.positions)  # of a ball of 250 atoms; distance of neighbours, Å
@@ -119,8 +121,8 @@ ball = sample.positions[tree.query_ball_point(middle, radius)] - middle
 print(f"{len(ball)} atoms in a ball of radius {radius:.1f} Å; neighbours are {neighbour:.1f} Å apart")
 
 # %% [markdown]
-# Now compute $F$ on a grid of vectors. **Predict:** how many peaks of the shortest length does bcc have? And what do missing atoms do
-# to $|F|$?
+# Now compute $F$ on a grid of vectors. **Predict:** how many peaks of the shortest length does bcc have? What do
+# missing atoms do to $|F|$?
 
 # %%
 weights = 1 - (ball**2).sum(axis=1) / radius**2
@@ -149,8 +151,8 @@ lengths = np.linalg.norm(by_hand, axis=1)
 np.unique((lengths * neighbour).round(1), return_counts=True)
 
 # %% [markdown]
-# Six are shortest (the twelve {110} of bcc, of **g** and −**g** one), then come three {200}, then twelve {211}. The library's `find_waves`
-# does the same, compiled and with fewer steps of the climb:
+# Six are shortest (the twelve {110} of bcc; **g** and −**g** count as one), then come three {200}, then twelve {211}.
+# The library's `find_waves` does the same, faster:
 
 # %%
 vectors, amplitudes = find_waves(ball, radius, neighbour)
@@ -183,18 +185,18 @@ figure.colorbar(image, ax=axes[1], label="sum of the waves, at most 1")
 run.save_figure(figure, "fig_15c_waves")
 
 # %% [markdown]
-# *Left: the waves of a ball of bcc without a quarter of its atoms. Right: their sum in a plane; circles are the atoms within a quarter of
-# the neighbour distance of it.* Random displacements lower $|F|$ by the Debye–Waller factor $e^{-2 \pi^2 \sigma^2 g^2}$. Vacancies do not:
-# $F$ is an average over the atoms that are left, and these are still in phase. Where an atom is missing the sum is bright all the same: it
-# knows the places of the crystal, not its atoms.
+# *Left: the waves of the ball. Right: their sum in a plane; circles are the atoms within a quarter of the neighbour
+# distance.* Random displacements lower $|F|$ by the Debye–Waller factor $e^{-2 \pi^2 \sigma^2 g^2}$. Vacancies do not:
+# $F$ is an average over the atoms that are left, and these are still in phase. Where an atom is missing, the sum is
+# still bright: it knows the places of the crystal, not its atoms.
 #
 # ## Who rides the waves?
 #
-# Ask of an atom at $\mathbf{r}$ whether the waves have their crests there. Its score is
+# Do the waves have their crests where an atom is, at $\mathbf{r}$? Its score is
 #
 # $$ c(\mathbf{r}) = \sum_k |F_k| \cos(2 \pi\, \mathbf{g}_k \cdot \mathbf{r} - \varphi_k) \Big/ \sum_k |F_k| . $$
 #
-# **Predict:** what is $c$ for atoms of the grain itself, and for those of the grain next to it, which these waves do not know?
+# **Predict:** what is $c$ for atoms of the grain itself, and for those of the grains next to it?
 
 # %%
 around = tree.query_ball_point(middle, 2.2 * radius)
@@ -218,10 +220,10 @@ figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols
 run.save_figure(figure, "fig_15f_score")
 
 # %% [markdown]
-# *A slice through the ball (dashed) and beyond. Its waves give high scores far outside the ball, up to the boundary.* We say that the
-# waves *carry* an atom. Atoms of the grain score <!--=atoms.carried.own:.2f-->…<!--/--> on average. The others
-# score <!--=atoms.carried.other:.2f-->…<!--/-->: they are as often in a trough as on a crest, and a few are on a crest by chance. So let
-# each atom ask its neighbours, too.
+# *A slice through the ball (dashed) and beyond. Its waves give high scores even outside the ball, up to the boundary.*
+# We say that the waves *carry* these atoms. Atoms of the grain score <!--=atoms.carried.own:.2f-->…<!--/--> on
+# average, the others <!--=atoms.carried.other:.2f-->…<!--/-->: they are as often in a trough as on a crest. A few are
+# on a crest by chance, so let each atom ask its neighbours, too.
 
 # %%
 twelve = cKDTree(r).query(r, k=13)[1][:, 1:]
@@ -238,14 +240,14 @@ figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", 
 run.save_figure(figure, "fig_15d_scores")
 
 # %% [markdown]
-# *Right: a quarter the atom's own score, three quarters the mean of its twelve neighbours. Dashed: an atom below this belongs to no
-# grain.* With their neighbours, foreign atoms at the boundary rise above the line
-# (<!--=atoms.carried.above:.1%-->…<!--/--> before, <!--=atoms.together.above:.1%-->…<!--/--> after). In return scores inside the grain come
-# closer together. In this sample none of the grain's atoms needs that (below the
-# line: <!--=atoms.carried.below:.1%-->…<!--/-->); in a hotter one many do ([exercise 3](#exercise-3-hotter)).
+# *Right: a quarter of the atom's own score plus three quarters of the mean of its twelve neighbours. Dashed: an atom
+# below this line belongs to no grain.* With their neighbours, more foreign atoms rise above the line
+# (<!--=atoms.carried.above:.1%-->…<!--/--> before, <!--=atoms.together.above:.1%-->…<!--/--> after). In return, the
+# scores inside the grain scatter less. Few atoms of this grain need that (below the line by
+# themselves: <!--=atoms.carried.below:.1%-->…<!--/-->); in a hotter one many do ([exercise 3](#exercise-3-hotter)).
 #
-# And foreign atoms have a grain of their own. Take a ball deep in it, and let its waves compete with ours. **Predict:** where are atoms
-# lost?
+# Foreign atoms also have a grain of their own. Let the waves of a ball deep inside one of these grains compete with
+# ours. **Predict:** how many atoms go to the wrong grain?
 
 # %%
 other = np.argmax(np.where(own, 0, from_boundary[around]))  # deepest in another grain
@@ -258,15 +260,15 @@ for scores, its_scores, name in ((c, its_c, "by itself"), (together, its_togethe
     print(f"each {name}: {((scores > its_scores) == own)[two].mean():.2%} of {two.sum()} atoms go to their own grain")
 
 # %% [markdown]
-# Hardly an atom is lost, and those lost are at the boundary, where an atom fits both crystals.
+# Hardly any, by either score.
 #
 # ## The map
 #
-# `map_structure` does this everywhere: it takes a ball of 250 atoms for every sixty. Balls next to each other whose waves are alike, up
-# to a small rotation, are one grain. Each atom goes to the grain near it whose waves carry it and its neighbours best. Strain and heat
-# change a crystal's vectors and phases slowly from place to place, so each ball has its own. What a grain *is*, balls of its atoms say, by
-# the spectra and networks of lessons [08](08_in_any_orientation.ipynb) and [10](10_which_prototype.ipynb); each answer comes with a
-# [verdict](../docs/glossary.md#verdict). **Predict:** where will the wrong atoms be, and how many?
+# `map_structure` does this everywhere, with overlapping balls of 250 atoms. Adjacent balls whose waves are alike, up
+# to a small rotation, make one grain. Each atom goes to the nearby grain whose waves carry it and its neighbours best.
+# The spectra and networks of lessons [08](08_in_any_orientation.ipynb) and [10](10_which_prototype.ipynb) then say
+# what each grain *is*, with a [verdict](../docs/glossary.md#verdict). **Predict:** where will the wrong atoms be, and
+# how many?
 
 # %%
 found = map_structure(sample, progress=False)
@@ -290,13 +292,13 @@ plots.class_legend(figure, refused=True, loc="outside upper center", ncols=len(C
 run.save_figure(figure, "fig_15_map")
 
 # %% [markdown]
-# *A slice through the polycrystal. Legend: classes, above; grey: no grain or, by class, refused. Below left: same colour, same grain.
-# Below right: how well the waves of an atom's grain carry it.* The map finds <!--=atoms.vacancies_25.grains-->…<!--/--> grains
-# of <!--=atoms.true_grains-->…<!--/--> and refuses <!--=atoms.vacancies_25.refused_grains-->…<!--/-->; scores drop at the boundaries. The
-# adjusted Rand index, 1 if the atoms are divided as they should be and 0 on average by chance,
-# is <!--=atoms.waves.vacancies_25.rand:.3f-->…<!--/-->.
+# *A slice through the polycrystal. Top: classes (grey: no grain, or refused). Bottom left: one colour for each grain.
+# Bottom right: the atoms' scores.* The map finds <!--=atoms.vacancies_25.grains-->…<!--/-->
+# of <!--=atoms.true_grains-->…<!--/--> grains and refuses <!--=atoms.vacancies_25.refused_grains-->…<!--/-->; scores
+# drop at the boundaries. The adjusted Rand index (1 for a perfect division of the atoms, 0 on average for a random
+# one) is <!--=atoms.waves.vacancies_25.rand:.3f-->…<!--/-->.
 #
-# Now atom by atom. Template matching, which names an atom by its nearest neighbours, is asked for comparison.
+# Now atom by atom. For comparison: template matching, which names an atom by its nearest neighbours.
 
 # %%
 names = [CLASSES.index(name) if name in CLASSES else -1 for name in found.grains["class"]]
@@ -326,21 +328,20 @@ figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols
 run.save_figure(figure, "fig_15a_boundary")
 
 # %% [markdown]
-# *Bars: 95 % intervals; atoms of one grain are not independent of each other, so they are rather too short.* Within 5 Å of a boundary,
+# *Bars: 95 % intervals; they are too short, since atoms of one grain are not independent.* Within 5 Å of a boundary,
 # about a neighbour distance, <!--=atoms.waves.vacancies_25.near:.1%-->…<!--/--> are right; beyond
-# it <!--=atoms.waves.vacancies_25.beyond_5:.1%-->…<!--/-->. Template matching needs all the neighbours, and a quarter of them is missing. It
-# does better where none is, and so do others; see the [evidence](20_polycrystals_compared.ipynb), which also has half-empty, hot and
-# molten crystals.
+# it, <!--=atoms.waves.vacancies_25.beyond_5:.1%-->…<!--/-->. Template matching needs all the neighbours. With none
+# missing it does better ([evidence](20_polycrystals_compared.ipynb)).
 #
 # ## Copper
 #
-# In most polycrystals all grains are of one phase. Here are eight grains of copper; a few steps in ASE's own potential (EMT) relax their
-# boundaries. Metallurgists colour a grain by the direction of the crystal that points out of the page.
+# In most polycrystals all grains are of one phase, like these eight grains of copper. Metallurgists colour a grain by
+# the crystal direction that points out of the page.
 
 # %%
 copper = clouds.build_polycrystal([bulk("Cu")] * 8, relaxed_atoms, np.random.default_rng([seed, 9]))
 copper.calc = EMT()
-LBFGS(copper, logfile=None).run(fmax=0.05, steps=relax_steps)
+LBFGS(copper, logfile=None).run(fmax=0.05, steps=relax_steps)  # the boundaries relax
 copper.calc = None
 copper.positions += np.random.default_rng([seed, 10]).normal(scale=0.1, size=copper.positions.shape)  # heat
 copper_map = map_structure(copper, progress=False)
@@ -360,15 +361,14 @@ without.columns = ["atoms of the grain", "share without a grain in the map"]
 without.sort_values("atoms of the grain").style.format({"share without a grain in the map": "{:.1%}"})
 
 # %% [markdown]
-# *A slice of relaxed copper; and each true grain, the smallest first.* The map finds <!--=atoms.copper.grains-->…<!--/--> grains of eight;
-# the adjusted Rand index is <!--=atoms.copper.rand:.3f-->…<!--/-->, and <!--=atoms.copper.none:.1%-->…<!--/--> of the atoms have no grain.
-# With small samples that share is much larger, although all is perfect copper: a ball of 250 atoms has to fit into a grain, or it holds
-# the waves of two crystals and is of neither. The table shows it: large grains lose hardly an atom, small ones are lost whole
+# *A slice of copper; and each true grain, the smallest first.* The map finds <!--=atoms.copper.grains-->…<!--/--> of
+# eight grains (adjusted Rand index <!--=atoms.copper.rand:.3f-->…<!--/-->); <!--=atoms.copper.none:.1%-->…<!--/--> of
+# the atoms have no grain. Small grains lose more: a ball that does not fit holds the waves of two
 # ([exercise 2](#exercise-2-how-small-a-grain)).
 #
 # ## Look at it
 #
-# It turns; the slider cuts a slice. (A reader without widgets sees a picture.)
+# Drag to rotate; the slider cuts a slice.
 
 # %%
 view_map(mapped, found)
@@ -396,9 +396,9 @@ run.save_results(results)
 #
 # ### Exercise 1: Through the wall
 #
-# A periodic box holds one crystal. Move all atoms by half an edge and fold them back, so that what was in the middle lies at the wall.
-# **Predict:** how many grains does the map find? And if the box is declared not to be periodic? Hint: `bulk("Cu", cubic=True).repeat(7)`,
-# `atoms.rattle(0.1)`, `atoms.wrap()`, `atoms.pbc`.
+# A periodic box holds one crystal. Move all atoms by half an edge and fold them back, so that the middle lies at the
+# wall. **Predict:** how many grains does the map find? And if the box is not periodic? Hint:
+# `bulk("Cu", cubic=True).repeat(7)`, `atoms.rattle(0.1)`, `atoms.wrap()`, `atoms.pbc`.
 
 # %% tags=["hide-cell"]
 # @title Solution 1
@@ -415,14 +415,15 @@ counts
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# One both times: a crystal has no seam. Without periodicity the balls at the walls are cut, and have their waves all the same.
+# One both times: a crystal has no seam. Without periodicity, the balls at the walls are cut but still have their
+# waves.
 #
 # </details>
 #
 # ### Exercise 2: How small a grain?
 #
-# Fill cubes with eight grains of copper each, of 1,000 to 16,000 atoms together. **Predict:** what share of the atoms has no grain? Hint:
-# `clouds.build_polycrystal([bulk("Cu")] * 8, n, np.random.default_rng(seed), displacement=0.1)`.
+# Fill cubes of 1,000 to 16,000 atoms with eight grains of copper. **Predict:** what share of the atoms has no grain?
+# Hint: `clouds.build_polycrystal([bulk("Cu")] * 8, n, np.random.default_rng(seed), displacement=0.1)`.
 
 # %% tags=["hide-cell"]
 # @title Solution 2
@@ -436,15 +437,15 @@ pd.Series(none, name="share without a grain").rename_axis("atoms in a grain").ma
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Most of them where a grain has fewer atoms than a ball, hardly any from a thousand on. Smaller balls (`radius=`) find smaller grains;
-# larger ones tell smaller rotations apart.
+# Most of them in grains half the size of a ball, hardly any in larger ones. Smaller balls (`radius=`) find smaller
+# grains; larger ones tell smaller rotations apart.
 #
 # </details>
 #
 # ### Exercise 3: Hotter
 #
-# Displace all atoms once more, so that each coordinate is off by 10 % of the neighbour distance instead of 5 %. **Predict:** which share of
-# the grain's atoms is below the threshold by itself, and which with its neighbours? Hint: Gaussians add in squares;
+# Displace all atoms once more, to a total of 10 % of the neighbour distance instead of 5 %. **Predict:** what share of
+# the grain's atoms falls below the threshold by itself, and what share with its neighbours? Hint: variances add;
 # `find_waves(…)` of the hotter ball; `carried_by`, `twelve`, `own`, `CARRIED`.
 
 # %% tags=["hide-cell"]
@@ -460,18 +461,19 @@ pd.Series(below, name="below the threshold").map("{:.1%}".format).to_frame()
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Many by themselves, far fewer with their neighbours: an atom may be halfway to the next trough, its neighbours are not all so at once.
-# This is what the averaging is for.
+# Many by themselves, far fewer with their neighbours: one atom may be halfway to the next trough, but its neighbours
+# rarely all are.
 #
 # </details>
 #
 # ## Summary
 #
-# - A crystal is a sum of waves, and a few hundred atoms are enough to find them. Missing atoms leave their amplitudes as they are;
-#   heat lowers them by the Debye–Waller factor.
-# - An atom belongs to the grain whose waves carry it and its neighbours best: <!--=atoms.waves.vacancies_25.all:.1%-->…<!--/--> of all
-#   atoms get the right class with a quarter of the atoms missing, boundaries included.
-# - What is smaller than a ball is no grain: the size of the balls is the resolution of the map.
+# - A crystal is a sum of waves, and a few hundred atoms are enough to find them. Vacancies leave the amplitudes
+#   unchanged; heat lowers them by the Debye–Waller factor.
+# - An atom belongs to the grain whose waves carry it and its neighbours best: with a quarter of the atoms
+#   missing, <!--=atoms.waves.vacancies_25.all:.1%-->…<!--/--> of the others get the right class.
+# - A grain much smaller than a ball is lost: the size of the balls sets the resolution of the map.
 #
-# From the command line: `xtalsight map FILE`. Other methods on the same samples, heat, melting, small rotations and thin layers:
-# [20](20_polycrystals_compared.ipynb). Next: [10 Which prototype is it?](10_which_prototype.ipynb) knows hundreds of structures.
+# From the command line: `xtalsight map FILE`. Evidence:
+# [20 Which method maps a polycrystal?](20_polycrystals_compared.ipynb) Next:
+# [10 Which prototype is it?](10_which_prototype.ipynb) knows hundreds of structures.

@@ -9,13 +9,14 @@
 # %% [markdown]
 # # Are the response maps true?
 #
-# **In:** the networks of [03](03_a_network_learns.ipynb), the defective fingerprints of [02](02_fingerprints.ipynb), and the maps of
-# [04](04_what_it_looks_at.ipynb). **Out:** three tests of the maps with their controls; maps kernel by kernel, and of other networks.
+# **In:** the networks of [03](03_a_network_learns.ipynb), the defective fingerprints of [02](02_fingerprints.ipynb),
+# and the maps of [04](04_what_it_looks_at.ipynb). **Out:** three tests of the maps, each with controls; maps kernel by
+# kernel, and of other networks.
 #
 # **Result:** in part. Erasing the eight peaks that the maps of the last convolution mark most strongly
-# takes <!--=maps.removal.highlighted.loss_8:.1%-->…<!--/--> off the accuracy of the network of the paper, erasing eight random
-# peaks <!--=maps.removal.random_peaks.loss_8:.1%-->…<!--/-->. Erasing the eight brightest, which needs no map,
-# takes <!--=maps.removal.brightest_peaks.loss_8:.1%-->…<!--/-->.
+# takes <!--=maps.removal.highlighted.loss_8:.1%-->…<!--/--> off the accuracy of the network of the paper; erasing
+# eight random peaks takes <!--=maps.removal.random_peaks.loss_8:.1%-->…<!--/-->. Erasing the eight brightest, which
+# needs no map, takes <!--=maps.removal.brightest_peaks.loss_8:.1%-->…<!--/-->.
 #
 # ![Accuracy against the number of peaks removed](../figures/fig_09_is_it_true.png)
 #
@@ -65,8 +66,9 @@ ring = DiffractionGeometry().ring
 # %% [markdown]
 # ## Networks and crystals
 #
-# The two networks that were trained on the random split, and for comparison the large one that was trained on the other. All crystals
-# shown have vacancies; none of the networks was trained on those.
+# We take the two networks of lesson 03 that were trained on the random split, that of the paper and the compact one,
+# and for comparison that of the paper trained on the grouped split. All crystals here have vacancies; all networks
+# were trained on pristine ones.
 
 # %%
 table_1 = networks.load(run.path("table_1.keras"))
@@ -85,7 +87,7 @@ print({CLASSES[label]: int(n) for label, n in sample.label.value_counts(sort=Fal
 
 # %%
 def draw_heat(ax, heat, gamma=0.5):
-    """Draw the positive part of a map, summed over its channels, by its own maximum, with the outlines of the ring."""
+    """Draw the positive part of a map, summed over channels, relative to its maximum, with the edges of the ring."""
     heat = np.maximum(heat, 0).sum(axis=-1)
     shown = ax.imshow((heat / max(heat.max(), 1e-12)) ** gamma, origin="lower", vmin=0, vmax=1, extent=(0, 64, 0, 64))
     ax.contour(np.arange(64) + 0.5, np.arange(64) + 0.5, ring, [0.5], colors="white", linewidths=0.6)
@@ -96,8 +98,8 @@ def draw_heat(ax, heat, gamma=0.5):
 # %% [markdown]
 # ## Where a layer is active
 #
-# keract lays the activations of all kernels of a layer over the image, each divided by its range. We use its formula, but not its
-# colour map: jet marks edges where there are none.
+# keract overlays the activations of all kernels of a layer on the image, each divided by its range. We use its formula
+# but not its colour map, jet, which shows edges where there are none.
 
 # %%
 hexagonal = images[example[5]]
@@ -108,12 +110,12 @@ axes[0].set(title="hex/rh", xticks=[], yticks=[], xlabel="", ylabel="")
 for ax, (name, stack) in zip(axes[1:], get_activations(table_1, hexagonal, names).items()):
     shown = draw_heat(ax, stack[0] / np.maximum(np.ptp(stack[0], axis=(0, 1)), 1e-9), gamma=1)
     ax.set_title(name.replace("_", " "))
-figure.colorbar(shown, ax=axes[3], label="activation, of the maximum", fraction=0.05)
+figure.colorbar(shown, ax=axes[3], label="relative activation", fraction=0.05)
 run.save_figure(figure, "fig_07b_heat_maps")
 
 # %% [markdown]
-# *Activation of a layer, each kernel by its own range, summed; white: the ring.* The first convolution is active at the peaks, the sixth nearly
-# everywhere, even where the fingerprint is dark.
+# *Activation of a layer, summed over its kernels, each divided by its range. White: edges of the ring.* The first
+# convolution is active at the peaks, the sixth nearly everywhere, even where the fingerprint is dark.
 #
 # ## One answer, kernel by kernel
 
@@ -129,13 +131,15 @@ plots.draw_fingerprint(hexagonal, axes[0])
 axes[1].imshow(response, origin="lower")
 axes[2].imshow(kept, origin="lower")
 draw_heat(axes[3], maps[0, 0])
-for ax, title in zip(axes, ["hex/rh", f"kernel {filters[0, 0]}, layer 6", "its maximum", "back at the input"]):
-    ax.set(title=title, xticks=[], yticks=[], xlabel="", ylabel="")
+for ax, title in zip(axes, ["hex/rh", f"kernel {filters[0, 0]}, convolution 6", "its maximum", "back at the input"]):
+    ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
+    ax.set_title(title, fontsize=9)
 run.save_figure(figure, "fig_08a_one_filter")
 
 # %% [markdown]
-# *From one answer of the last convolution back to the fingerprint (square root of the map).* [04](04_what_it_looks_at.ipynb) does these
-# steps by hand. The strongest kernels of every layer, one by one, as the paper shows them, for fcc:
+# *From one answer of the last convolution back to the fingerprint (square root of the map).*
+# [Lesson 04](04_what_it_looks_at.ipynb) does these steps by hand. Next, as in the paper, the strongest kernels of
+# every layer one by one, for fcc:
 
 # %%
 fcc = images[example[CLASSES.index("fcc")]]
@@ -152,13 +156,14 @@ for i, column in enumerate(axes.T[1:], start=1):
 run.save_figure(figure, "fig_08_kernels_fcc")
 
 # %% [markdown]
-# *Maps of the four strongest kernels of every convolution: square root, summed over the channels, each by its own maximum; white: the
-# ring.* A kernel of the first layers answers to a peak or a pair of them, one of the last two to a whole constellation.
+# *Maps of the four strongest kernels of every convolution: square root of the sum over the channels, each relative to
+# its own maximum. White: edges of the ring.* A kernel of the first layers answers to a peak or a pair of peaks, a
+# kernel of the last two to a whole constellation.
 #
 # ## Is the explanation true?
 #
-# A map can be pretty and wrong. We ask three questions, none of which the sources ask. All are put to maps of the last convolution,
-# summed over its strongest kernels, over the channels, and nowhere negative: the *heat* of a pixel.
+# A map can be pretty and wrong. We ask three questions that the sources do not ask. All three are about the *heat*:
+# the positive part of the maps of the last convolution, summed over its strongest kernels.
 
 
 # %%
@@ -185,15 +190,15 @@ print(f"{(heats['trained'].max(axis=(1, 2, 3)) == 0).sum()} of {len(images)} map
 # %% [markdown]
 # ### Does the network need what the map marks?
 #
-# We erase discs of five pixels' width: at the hottest peaks of the map, and for comparison at the hottest peaks of the map of a network
-# with random weights, at the brightest peaks of the fingerprint, at random ones of its peaks (most are speckle of the vacancies), at
-# random reflections of the crystal, and at random pixels of the ring. **Predict:** which hurts most? We asked beforehand for a factor of five
-# between the map's eight peaks and eight random ones.
+# We erase discs five pixels wide at the hottest peaks of the map. For comparison, we erase them at the hottest peaks
+# of a map of random weights, at the brightest peaks of the fingerprint, at random peaks of the fingerprint (most are
+# speckle), at random reflections of the crystal, and at random pixels of the ring. **Predict:** which hurts most? Our
+# criterion, set beforehand: erasing the map's eight peaks must cost five times as much as erasing eight random ones.
 
 
 # %%
 def peaks(image, least=1e-3):
-    """Local maxima (row, column) of a image, brightest first, down to `least` times the brightest."""
+    """Local maxima (row, column) of an image, brightest first, down to `least` times the brightest."""
     is_peak = (image == ndimage.maximum_filter(image, 5)) & (image > least * image.max()) & (image > 0)
     places = np.argwhere(is_peak)
     return places[np.argsort(-image[is_peak], kind="stable")]
@@ -203,7 +208,7 @@ disc = np.hypot(*(np.indices((5, 5)) - 2)) < 2.5
 
 
 def erased(image, places):
-    """A copy of a fingerprint, dark within two pixels of each of the places."""
+    """A copy of a fingerprint, dark within two and a half pixels of each of the places."""
     hole = np.zeros(image.shape[:2], bool)
     hole[tuple(np.transpose(places).astype(int))] = True
     return np.where(ndimage.binary_dilation(hole, disc)[..., None], 0, image)
@@ -256,12 +261,13 @@ accuracy.rename_axis("erased").style.format("{:.1%}")
 
 
 # %% [markdown]
-# How sure are the ratios? We draw the structures again, with repetition, a thousand times.
+# How certain are the ratios? We resample the structures with replacement, a thousand times. A loss counts as that of
+# one structure at least, so that no ratio is infinite.
 
 
 # %%
 def ratio(name, rows=slice(None)):
-    """Accuracy lost without the 8 highlighted peaks over that lost without 8 places of another kind, at least one structure."""
+    """Accuracy lost without the 8 highlighted peaks, divided by that lost without 8 places of another kind."""
     loss = [max(np.mean(intact[rows]) - np.mean(right[key, 8][rows]), 1 / len(images)) for key in ("highlighted", name)]
     return loss[0] / loss[1]
 
@@ -284,22 +290,24 @@ def near_one_of(places, others):
 
 
 overlap = np.mean([near_one_of(p["highlighted"][:8], p["brightest_peaks"][:8]) for p in draws[0]])
-print(f"{overlap:.0%} of the eight highlighted peaks are among the eight brightest")
+print(f"{overlap:.0%} of the eight highlighted peaks lie at one of the eight brightest")
 
 # %% [markdown]
-# Without the eight highlighted peaks the network loses <!--=maps.removal.highlighted.loss_8:.0%-->…<!--/--> of its accuracy. That
-# is <!--=maps.removal.random_peaks.ratio:.0f-->…<!--/--> times what it loses without eight random peaks (95 % of the
-# draws: <!--=maps.removal.random_peaks.ratio.low:.0f-->…<!--/--> to <!--=maps.removal.random_peaks.ratio.high:.0f-->…<!--/-->), but most of
-# these are speckle. Compared with eight random reflections of the crystal, the factor
-# is <!--=maps.removal.random_reflections.ratio:.1f-->…<!--/-->; with the peaks that random weights
-# mark, <!--=maps.removal.highlighted_random_weights.ratio:.1f-->…<!--/-->; with the brightest
-# peaks, <!--=maps.removal.brightest_peaks.ratio:.1f-->…<!--/-->. Brightness is most of what makes a peak needed; of the highlighted
-# peaks, <!--=maps.highlighted_among_brightest:.0%-->…<!--/--> are among the eight brightest.
+# Without the eight highlighted peaks the network loses <!--=maps.removal.highlighted.loss_8:.0%-->…<!--/--> of its
+# accuracy. That is <!--=maps.removal.random_peaks.ratio:.0f-->…<!--/--> times what it loses without eight random peaks
+# (95 % interval: <!--=maps.removal.random_peaks.ratio.low:.0f-->…<!--/-->
+# to <!--=maps.removal.random_peaks.ratio.high:.0f-->…<!--/-->), but most of these are speckle. Against eight random
+# reflections of the crystal, the factor is <!--=maps.removal.random_reflections.ratio:.1f-->…<!--/-->; against the
+# peaks that random weights mark, <!--=maps.removal.highlighted_random_weights.ratio:.1f-->…<!--/-->; against the
+# brightest peaks, <!--=maps.removal.brightest_peaks.ratio:.1f-->…<!--/-->. Where the factor is one or less, the other
+# choice finds peaks that matter as well as the map does. Brightness explains much of it: of the eight highlighted
+# peaks, <!--=maps.highlighted_among_brightest:.0%-->…<!--/--> lie within two pixels of one of the eight brightest.
 #
 # ### Do the maps depend on what the network learned?
 #
-# A map that looks the same with random weights shows the fingerprint, not the network. We correlate the heat, over the pixels of the ring,
-# with the heat of the trained network. The network of the other split started from the same weights, so this start is compared, too.
+# A map that looks the same with random weights shows the fingerprint, not the network. Over the pixels of the ring, we
+# correlate the heat of the trained network, summed over the channels, with that of other networks. The network of the
+# grouped split started from the same weights, so we also include this start.
 
 
 # %%
@@ -322,16 +330,17 @@ similar = pd.DataFrame({name: similarities(heats["trained"], stack) for name, st
 similar.agg(["mean", "min", "max"]).style.format("{:.2f}")
 
 # %% [markdown]
-# The maps of two trainings from one start agree (<!--=maps.similarity.other_split:.2f-->…<!--/-->) more than with the untrained
-# start (<!--=maps.similarity.start:.2f-->…<!--/-->): the difference was learned. The rest is the start and the
-# fingerprint (<!--=maps.similarity.fingerprint:.2f-->…<!--/-->). The compact network, whose answers are as right, has other maps
-# altogether (<!--=maps.similarity.compact:.2f-->…<!--/-->).
+# The maps of two trainings from one start agree with each other (<!--=maps.similarity.other_split:.2f-->…<!--/-->)
+# more than with those of the untrained start (<!--=maps.similarity.start:.2f-->…<!--/-->): training adds something of
+# its own. Much of the rest comes with the start, or with the fingerprint itself
+# (<!--=maps.similarity.fingerprint:.2f-->…<!--/-->). The compact network has quite different maps
+# (<!--=maps.similarity.compact:.2f-->…<!--/-->).
 #
 # ### Do the maps mark reflections of the crystal?
 #
-# Each crystal's own reflections give the pixels, channel by channel, within two pixels of an allowed one. We compare the share of the ring
-# that they cover, the share of the brightness, and the shares of the heat of the trained network and of random weights. All heat counts,
-# also what lies outside the ring.
+# For each crystal and each channel, we mark the pixels within two pixels of an allowed reflection. What share of the
+# ring do they cover, and what share do they hold of the brightness, of the trained network's heat, and of the heat of
+# random weights? All heat counts, even outside the ring.
 
 # %%
 near = np.array([near_reflections(table) for table in tables])
@@ -357,10 +366,11 @@ print(f"{outside:.0%} of the trained network's heat lies outside the ring, where
 by_class.style.format("{:.0%}")
 
 # %% [markdown]
-# Of the heat, <!--=maps.near_reflections.trained:.0%-->…<!--/--> lies near allowed reflections,
-# on <!--=maps.near_reflections.area:.0%-->…<!--/--> of the area. But with random weights it
-# is <!--=maps.near_reflections.random_weights:.0%-->…<!--/-->: that maps mark reflections shows that reflections are bright, not that the
-# network knows crystallography. And <!--=maps.heat_outside_ring:.0%-->…<!--/--> of the heat lies outside the ring, where there is nothing to see.
+# Near allowed reflections, on <!--=maps.near_reflections.area:.0%-->…<!--/--> of the ring's area,
+# lies <!--=maps.near_reflections.trained:.0%-->…<!--/--> of the heat. But with random weights it
+# is <!--=maps.near_reflections.random_weights:.0%-->…<!--/-->. Maps mark reflections because reflections are bright;
+# this does not show that the network knows crystallography. And <!--=maps.heat_outside_ring:.0%-->…<!--/--> of the
+# heat lies outside the ring, where the fingerprint is dark.
 #
 # The three answers in one figure:
 
@@ -384,14 +394,14 @@ def interval(table):
     return 1.96 * table.sem()
 
 
-rows = ["other split,\nsame start", "its start,\nuntrained", "random\nweights", "compact\nnetwork", "fingerprint"]
+rows = ["grouped split,\nsame start", "its start,\nuntrained", "random\nweights", "compact\nnetwork", "fingerprint"]
 axes["B"].barh(rows, similar.mean(), xerr=interval(similar), color="0.6", capsize=2)
 axes["B"].invert_yaxis()
 axes["B"].set(xlabel="correlation with the map", xlim=(min(0, *similar.mean()), 1))
 errors = interval(agreement.groupby(labels)).set_axis(CLASSES)
 grays = ["0.85", "0.6", *colormaps["viridis"]([0.0, 0.3])]
 by_class.plot.bar(ax=axes["C"], color=grays, yerr=errors, width=0.85, ylim=(0, 1.25), error_kw={"lw": 0.8})
-axes["C"].set(ylabel="share near allowed reflections", xlabel="", yticks=np.linspace(0, 1, 6))
+axes["C"].set(ylabel="share near reflections", xlabel="", yticks=np.linspace(0, 1, 6))
 axes["C"].tick_params(axis="x", rotation=45)
 axes["C"].legend(loc="upper center", ncols=2)
 for letter, ax in axes.items():
@@ -400,13 +410,14 @@ run.save_figure(figure, "fig_09_is_it_true")
 figure
 
 # %% [markdown]
-# *A: accuracy when places are erased; random ones are means of two draws. B: how much the maps resemble other maps and the fingerprint. C:
-# how much of the ring, of the brightness and of the maps lies within two pixels of the crystal's allowed reflections. Lines: 95 %
-# intervals; points in A are set side by side so that they can be told apart.*
+# *A: accuracy when places are erased; random choices are means of two draws. B: how much the maps resemble other maps
+# and the fingerprint. C: how much of the ring, of the brightness and of the heat lies within two pixels of the
+# crystal's allowed reflections. Error bars: 95 % intervals. Points in A are shifted sideways to keep them apart.*
 #
 # ## Other networks
 #
-# The first kernels of the compact network take every fourth pixel, so its maps are coarser. **Predict:** does it look at the same peaks?
+# The first kernels of the compact network move in steps of four pixels, so its maps are coarser. **Predict:** does it
+# look at the same peaks?
 
 # %%
 rows = {"Table 1": heats["trained"], "compact": others["compact"], "random weights": heats["random weights"]}
@@ -420,9 +431,10 @@ for ax, name, color in zip(axes[0], CLASSES, plots.CLASS_COLORS):
 run.save_figure(figure, "fig_08b_other_networks")
 
 # %% [markdown]
-# *Maps of the last convolution for one crystal of every class: square root, summed over the channels, each by its own maximum.* A kernel of
-# the compact network sees less than half of the fingerprint's edge, and its stride of four leaves a grid. Its maps are patches, less
-# to look at, from a network that is right as often. A pretty map is no measure of a network.
+# *Maps of the last convolution for one crystal of every class: square root of the sum over the channels, each relative
+# to its own maximum.* A kernel of the compact network spans less than half of the fingerprint's edge, and its stride
+# of four leaves a grid. Its maps are patches and less pretty, but its answers are as good
+# ([evidence](14_networks_compared.ipynb)). A pretty map is no measure of a network.
 
 # %%
 run.save_results(
@@ -448,8 +460,9 @@ run.save_results(
 #
 # ### Exercise 1: Is the map of a symmetric fingerprint symmetric?
 #
-# Left and right of a fingerprint are mirror images, but for the speckle of the vacancies. **Predict:** are they so in the map? Hint:
-# `similarities` compares two stacks; `heats["trained"]` are the maps, `images[:, :, ::-1]` the mirror images.
+# The left and right halves of a fingerprint are mirror images, except for speckle. **Predict:** does this hold for the
+# map, too? Hint: `similarities` compares two stacks; `heats["trained"]` are the maps, `images[:, :, ::-1]` the mirror
+# images.
 
 # %% tags=["hide-cell"]
 # @title Solution 1
@@ -461,17 +474,18 @@ mirror.groupby(labels).mean().set_axis(CLASSES).style.format("{:.2f}")
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# No: for some classes a map and its mirror image have little in common, above all in the compact network. A convolution treats every place
-# alike, but not left and right: its kernels are not symmetric. Of two equivalent peaks a network may as well use only one. That it
-# ignores the other says something about its weights, nothing about the crystal. (In a small run the network of Table 1 has learned
-# little and is more symmetric.)
+# No: for some classes a map and its mirror image have little in common, above all in the compact network. A
+# convolution treats every place alike, but not left and right: its kernels are not symmetric. Of two equivalent peaks,
+# a network may use only one. That it ignores the other says something about its weights, nothing about the crystal.
+# (In a small run, the network of the paper has learned little, and its maps are more symmetric.)
 #
 # </details>
 #
 # ### Exercise 2: Where do the answers go?
 #
-# Without its eight brightest peaks a crystal is often taken for another one. **Predict:** for one of similar structure, for any, or always for
-# the same? And which class does an all-black image get? Hint: `erased(image, places)`, `draws[0][i]["brightest_peaks"]`, `pd.crosstab`.
+# Without its eight brightest peaks, a crystal is often taken for another. **Predict:** for one of similar structure,
+# for any, or always for the same? And which class does an all-black image get? Hint: `erased(image, places)`,
+# `draws[0][i]["brightest_peaks"]`, `pd.crosstab`.
 
 # %% tags=["hide-cell"]
 # @title Solution 2
@@ -486,21 +500,24 @@ pd.crosstab(np.array(CLASSES)[labels], np.array(CLASSES)[told], rownames=["true"
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Nearly all go to two or three classes, whatever the crystal. A fingerprint with holes in place of its brightest pixels is like none that was
-# trained on, and a few classes get whatever is unfamiliar, black included. The loss of accuracy in panel A thus measures two things at
-# once: what the network needs, and how unfamiliar the fingerprint has become. To part them one would train anew on fingerprints with holes,
-# for each way of erasing (S. Hooker et al., arXiv:1806.10758).
+# Nearly all go to two or three classes, whatever the crystal. A fingerprint with holes in place of its brightest
+# pixels is like none that was trained on, and a few classes get whatever is unfamiliar, black included. The loss of
+# accuracy in panel A thus measures two things at once: what the network needs, and how unfamiliar the fingerprint has
+# become. To separate the two, one would have to retrain on fingerprints with holes, for each way of erasing (S. Hooker
+# et al., arXiv:1806.10758).
 #
 # </details>
 
 # %% [markdown]
 # ## Summary
 #
-# - Whether maps are true can be measured. Erasing eight marked peaks costs <!--=maps.removal.random_peaks.ratio:.0f-->…<!--/--> times as much
-#   accuracy as erasing eight random ones, but only <!--=maps.removal.random_reflections.ratio:.1f-->…<!--/--> times as much as eight random
-#   reflections, and less than erasing the eight brightest.
-# - Much of what a map shows is not learned: it correlates with that of the untrained start
-#   by <!--=maps.similarity.start:.2f-->…<!--/-->, with the fingerprint itself by <!--=maps.similarity.fingerprint:.2f-->…<!--/-->.
-# - That a map lies on reflections is no proof: a map of random weights does so, too.
+# - Whether maps are true can be measured. Erasing the eight most strongly marked peaks
+#   costs <!--=maps.removal.random_peaks.ratio:.0f-->…<!--/--> times as much accuracy as erasing eight random ones, but
+#   only <!--=maps.removal.random_reflections.ratio:.1f-->…<!--/--> times as much as erasing eight random reflections,
+#   and no more than erasing the eight brightest.
+# - Much of what a map shows is not learned: its correlation with the map of the untrained start
+#   is <!--=maps.similarity.start:.2f-->…<!--/-->, with the fingerprint
+#   itself <!--=maps.similarity.fingerprint:.2f-->…<!--/-->.
+# - That a map marks reflections proves nothing: a map of random weights marks them, too.
 #
-# Next: [16 Clusterings compared](16_clusterings_compared.ipynb) tests what is found without labels.
+# Next: [16 Which clustering finds the classes?](16_clusterings_compared.ipynb)

@@ -9,12 +9,13 @@
 # %% [markdown]
 # # Which method maps a polycrystal?
 #
-# **In:** polycrystals of seven classes, of five, and of one metal; hot crystals, melts, a crystal that melts. **Out:** how the map of
-# [lesson 09](09_every_atom.ipynb) and other methods do on them; how thin a grain and how small a rotation it sees; what it costs.
+# **In:** polycrystals of seven classes, of five, and of one metal; hot crystals, melts, a crystal that melts. **Out:**
+# how well the map of [lesson 09](09_every_atom.ipynb) and other methods do on them; how thin a grain and how small a
+# rotation the map sees; what it costs.
 #
-# **Result:** in a polycrystal of all seven classes the map gives the right class to <!--=atoms.waves.vacancies_0.all:.1%-->…<!--/--> of the
-# atoms, without a quarter of them to <!--=atoms.waves.vacancies_25.all:.1%-->…<!--/-->, without half
-# to <!--=atoms.waves.vacancies_50.all:.1%-->…<!--/-->. If a refused grain counts as
+# **Result:** in a polycrystal of all seven classes the map names <!--=atoms.waves.vacancies_0.all:.1%-->…<!--/--> of
+# the atoms correctly, with a quarter missing <!--=atoms.waves.vacancies_25.all:.1%-->…<!--/--> of the others, with
+# half missing <!--=atoms.waves.vacancies_50.all:.1%-->…<!--/-->. If refusals count as
 # wrong: <!--=atoms.accepted.vacancies_0.all:.1%-->…<!--/-->, <!--=atoms.accepted.vacancies_25.all:.1%-->…<!--/-->
 # and <!--=atoms.accepted.vacancies_50.all:.1%-->…<!--/-->. Template
 # matching: <!--=atoms.ptm.vacancies_0.all:.0%-->…<!--/-->, <!--=atoms.ptm.vacancies_25.all:.0%-->…<!--/-->
@@ -22,8 +23,8 @@
 #
 # ![Half of a crystal melts](../figures/fig_15e_melting.png)
 #
-# **Time:** about <!--=time.20_polycrystals_compared.minutes:.0f-->…<!--/--> minutes on two cores; one with the parameters below. The
-# numbers in the text are those of the full run.
+# **Time:** about <!--=time.20_polycrystals_compared.minutes:.0f-->…<!--/--> minutes on two cores; one with the
+# parameters below. The numbers in the text are those of the full run.
 
 # %% tags=["colab"]
 import os
@@ -81,7 +82,8 @@ results = {}
 # %% [markdown]
 # ## All seven classes
 #
-# The polycrystal of lesson 09, with all its atoms, without a quarter and without half. The grains are the same each time.
+# The polycrystal of lesson 09 with all its atoms, with a quarter missing, and with half missing. The grains are the
+# same each time.
 
 # %%
 KINDS = ["bcc", "bct_in", "beta_sn", "diamond", "fcc", "hcp", "sc"]  # one for each class
@@ -104,9 +106,9 @@ for vacancies, atoms in samples.items():
     print(f"{vacancies:.0%} vacancies: {len(atoms)} atoms, {len(maps[vacancies].grains)} grains")
 
 # %% [markdown]
-# Template matching and adaptive common neighbours name each atom by its nearest neighbours. OVITO's grain segmentation joins the matched
-# atoms to grains, whose majority can name them all. Template matching has no type for two of the seven classes, common neighbours for
-# four.
+# Template matching and adaptive common neighbours name each atom by its nearest neighbours. OVITO's grain segmentation
+# joins the matched atoms into grains; the majority then names the whole grain. Template matching has no type for two
+# of the seven classes, common neighbours for four.
 
 # %%
 NAMES = {
@@ -159,9 +161,10 @@ run.save_table(flat.reset_index(names="atoms named correctly"), "table_10a_polyc
 by_method
 
 # %% [markdown]
-# *Share of the atoms that get the class of their grain: all, those within 5 Å of the plane between two grains, and the others.* By
-# neighbours alone, all is lost with a quarter of them missing. At 50 % vacancies the waves still divide the atoms as they should be: the
-# adjusted Rand index is <!--=atoms.waves.vacancies_50.rand:.3f-->…<!--/-->.
+# *Share of the atoms that get the class of their grain: all, those within 5 Å of the plane between two grains, and the
+# others.* With a quarter of the atoms missing, methods that need complete neighbourhoods name hardly an atom. At 50 %
+# vacancies the waves still divide the atoms well: the adjusted Rand index
+# is <!--=atoms.waves.vacancies_50.rand:.3f-->…<!--/-->.
 
 # %%
 figure, axes = plt.subplots(1, 3, figsize=(9, 3.3), sharey=True, layout="constrained")
@@ -187,11 +190,11 @@ figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", 
 run.save_figure(figure, "fig_15g_methods")
 
 # %% [markdown]
-# *Bars: 95 % intervals; atoms of one grain are not independent, so they are rather too short.* The verdict
+# *Bars: 95 % intervals; they are too short, since atoms of one grain are not independent.* The verdict
 # refuses <!--=atoms.vacancies_0.refused_grains-->…<!--/-->, <!--=atoms.vacancies_25.refused_grains-->…<!--/-->
-# and <!--=atoms.vacancies_50.refused_grains-->…<!--/--> grains (of <!--=atoms.vacancies_0.grains-->…<!--/-->, <!--=atoms.vacancies_25.grains-->…<!--/-->
-# and <!--=atoms.vacancies_50.grains-->…<!--/-->), and a refused grain takes all its atoms with
-# it. Which are they?
+# and <!--=atoms.vacancies_50.refused_grains-->…<!--/--> grains
+# (of <!--=atoms.vacancies_0.grains-->…<!--/-->, <!--=atoms.vacancies_25.grains-->…<!--/-->
+# and <!--=atoms.vacancies_50.grains-->…<!--/-->), each with all its atoms. Which grains are they?
 
 # %%
 refused = {f"{x:.0%}": its_map.grains[~its_map.grains.accepted.astype(bool)] for x, its_map in maps.items()}
@@ -199,14 +202,13 @@ shown = ["class", "confidence", "atoms", "lattice", "a", "c", "reason"]
 pd.concat(refused, names=["vacancies", "grain"])[shown].round(3)
 
 # %% [markdown]
-# Lattice parameters come with the waves. The tetragonal grains have an axial ratio of their own: is it found?
+# The waves also give the lattice parameters. Each grain of bct_139 has its own axial ratio: does the map find it?
 
 # %%
 found = maps[0.25]
 overlap = pd.crosstab(samples[0.25].arrays["grain"], found.grain)
-mine = overlap.idxmax(axis=1).reindex(
-    range(len(cells)), fill_value=-1
-)  # of each true grain, the map's that has most of it
+# For each true grain, the grain of the map that has most of it.
+mine = overlap.idxmax(axis=1).reindex(range(len(cells)), fill_value=-1)
 its = found.grains.reindex(mine.to_numpy())
 error = np.hypot(its.a_error / its.a, its.c_error / its.c) * its.c / its.a
 is_in = (recipes.prototype == "bct_in").to_numpy() & (its.lattice == "tI").to_numpy()
@@ -215,13 +217,14 @@ apart = (ratios["measured"] - ratios["true c/a"]).abs()[is_in].max()
 ratios[is_in].round(4)
 
 # %% [markdown]
-# The measured c/a differs from the true one by at most <!--=atoms.c_over_a.apart:.4f-->…<!--/-->.
+# Where the map finds a body-centred tetragonal lattice, the measured c/a differs from the true one by at
+# most <!--=atoms.c_over_a.apart:.4f-->…<!--/-->.
 #
-# ## Five classes, as others have measured
+# ## Five classes, to compare with DC4
 #
-# DC4, a graph network that names each atom by itself, knows five of these classes. Here are two polycrystals of those, made as in a
-# comparison that was run elsewhere for this study; DC4's numbers are quoted from it (tests/reference/README.md), on samples made alike, not
-# run here.
+# DC4, a graph network that names each atom by itself, knows five of these classes. We make two polycrystals of those.
+# DC4 is not run here: its numbers are quoted from a separate run on samples made in the same way
+# (tests/reference/README.md), as large as those of the full run.
 
 # %%
 DC4 = {0: 0.966, 0.25: 0.860}  # all atoms, mean of two seeds, by vacancies; measured 2026-11-26, two cores
@@ -251,9 +254,9 @@ table.set_axis([f"{x:.0%} vacancies" for x in table], axis=1).style.format("{:.1
 #
 # ## One metal, nine grains
 #
-# In most polycrystals all grains are of one phase and differ in orientation. Here are nine grains of copper, eight of them rotated by 5°
-# to 60° against the first about random axes; thermal waves of 5 % of the neighbour distance run through all of them. **Predict:** which
-# pair of grains is the hardest to tell apart?
+# In most polycrystals all grains are of the same phase and differ in orientation. Here are nine grains of copper.
+# Eight are rotated against the first, by 5° to 60° about random axes; thermal waves displace all atoms by 5 % of the
+# neighbour distance. **Predict:** which pair of grains is the hardest to tell apart?
 
 # %%
 ANGLES = (5, 10, 15, 20, 30, 40, 50, 60)
@@ -281,7 +284,7 @@ def one_metal(number, vacancy_ratio):
 
 # %%
 def damaged_metal(atoms, vacancy_ratio, rng):
-    """Without one atom of each pair too close at a boundary, and vacancies; with thermal waves."""
+    """A copy without one atom of each pair too close at a boundary, with vacancies and thermal waves."""
     distance = bulk("Cu").cell.lengths()[0]
     pairs = cKDTree(atoms.positions).query_pairs(0.75 * distance, output_type="ndarray")
     atoms = atoms[np.setdiff1d(np.arange(len(atoms)), pairs[:, 1])]
@@ -307,20 +310,21 @@ for vacancies in VACANCIES:
 pd.Series(rows).unstack().rename(columns="{:.0%} vacancies".format).style.format("{:.3f}")
 
 # %% [markdown]
-# *Adjusted Rand index of all atoms: 1 if both divide the atoms in the same way, 0 on average for a random division into grains of the same
+# *Adjusted Rand index of all atoms: 1 for the true division, 0 on average for a random one into grains of the same
 # sizes; atoms without a grain count as one more grain.* The waves
 # find <!--=atoms.metal.vacancies_0.grains-->…<!--/-->, <!--=atoms.metal.vacancies_25.grains-->…<!--/-->
-# and <!--=atoms.metal.vacancies_50.grains-->…<!--/--> grains of nine. The hardest pair is the one rotated by 5°: on its atoms alone the
-# index
+# and <!--=atoms.metal.vacancies_50.grains-->…<!--/--> grains of nine. For the pair with the smallest
+# rotation, 5°, the index on its atoms alone
 # is <!--=atoms.metal.vacancies_0.five_degrees:.3f-->…<!--/-->, <!--=atoms.metal.vacancies_25.five_degrees:.3f-->…<!--/-->
-# and <!--=atoms.metal.vacancies_50.five_degrees:.3f-->…<!--/-->. The segmentation of matched templates
-# reaches <!--=atoms.metal.ptm_grains.vacancies_0.rand:.3f-->…<!--/--> without vacancies; with them it has nothing to join.
+# and <!--=atoms.metal.vacancies_50.five_degrees:.3f-->…<!--/-->. Template matching with segmentation
+# reaches <!--=atoms.metal.ptm_grains.vacancies_0.rand:.3f-->…<!--/--> on all atoms without vacancies; with them, it
+# finds hardly a matched atom to join.
 #
 # ## Hot crystals
 #
-# In heat, neighbours move together, and no atom is where it should be. The samples: metals by EMT at 0.6 and 0.9 of melting, in periodic
-# boxes; eight balls of 1,000 atoms from molecular dynamics of bcc Fe, hcp Mg, fcc Al and diamond Ge, up to melting; two of melts. Then
-# atoms are removed at random.
+# In a hot crystal, neighbours move together, and no atom is in its ideal place. The samples of the full run: metals by
+# EMT at 0.6 and 0.9 of the melting point, in periodic boxes; eight balls of 1,000 atoms from molecular dynamics of bcc
+# Fe, hcp Mg, fcc Al and diamond Ge, up to melting; two balls of melts. Then atoms are removed at random.
 
 # %%
 hot = [
@@ -355,17 +359,18 @@ run.save_table(hot_table.rename_axis(["atoms named correctly", "method"]).reset_
 hot_table
 
 # %% [markdown]
-# *Atoms named correctly, on average; of melts, atoms named at all.* With a tenth of the atoms missing, template matching
-# keeps <!--=atoms.hot.periodic.ptm.vacancies_10:.0%-->…<!--/--> in the metals: the chance that all twelve neighbours are there is 0.9¹²
-# (exercise 2). Grain segmentation can still fill in the rest of a
-# metal (<!--=atoms.hot.periodic.ptm_grains.vacancies_10:.0%-->…<!--/-->), but no longer with a quarter
-# missing (<!--=atoms.hot.periodic.ptm_grains.vacancies_25:.0%-->…<!--/-->). The waves
-# name <!--=atoms.hot.balls.accepted.vacancies_0:.1%-->…<!--/--> of the balls' atoms,
-# and <!--=atoms.hot.balls.accepted.vacancies_50:.1%-->…<!--/--> without half of them.
+# *Atoms named correctly, on average; of melts, atoms named at all.* With a tenth of the atoms missing, template
+# matching names <!--=atoms.hot.periodic.ptm.vacancies_10:.0%-->…<!--/--> of the atoms of the metals: the chance that
+# all twelve neighbours are there is 0.9¹² (exercise 2). Grain segmentation can still fill in the rest
+# (<!--=atoms.hot.periodic.ptm_grains.vacancies_10:.0%-->…<!--/-->), but no longer with a quarter missing
+# (<!--=atoms.hot.periodic.ptm_grains.vacancies_25:.0%-->…<!--/-->). The waves, refusals counted as wrong,
+# name <!--=atoms.hot.balls.accepted.vacancies_0:.1%-->…<!--/--> of the atoms of the solid balls,
+# and <!--=atoms.hot.balls.accepted.vacancies_50:.1%-->…<!--/--> with half of them missing.
 #
 # ## Solid and liquid
 #
-# Half of a crystal of copper is heated far beyond melting while the other half is held. **Predict:** where does the map say "none"?
+# Half of a copper crystal is heated far above its melting point while the other half is held fixed. **Predict:** where
+# does the map say "none"?
 
 # %%
 both = bulk("Cu", cubic=True).repeat((14, 5, 5))
@@ -390,14 +395,15 @@ plots.class_legend(figure, refused=True, loc="outside lower center", ncols=len(C
 run.save_figure(figure, "fig_15e_melting")
 
 # %% [markdown]
-# *Classes; grey: no grain, or refused.* In the middle of the solid <!--=atoms.melting.solid_fcc:.1%-->…<!--/--> of the atoms are named
-# fcc; in the middle of the liquid <!--=atoms.melting.liquid_named:.1%-->…<!--/--> have a grain at all. (In a tenth of a picosecond, as with
-# the parameters above, it has not melted yet: it is copper stretched along x, and a tetragonal crystal is the right answer.)
+# *Classes; grey: no grain, or refused.* In the middle of the solid <!--=atoms.melting.solid_fcc:.1%-->…<!--/--> of the
+# atoms are named fcc; in the middle of the liquid, <!--=atoms.melting.liquid_named:.1%-->…<!--/--> have a grain at
+# all. (With the parameters above, after a tenth of a picosecond, the right half has not melted yet: it is copper
+# stretched along x, and a tetragonal crystal is the right answer.)
 #
 # ## How thin may a grain be?
 #
-# Between two crystals of fcc, layers stacked as in hcp. Of n layers, one is a twin boundary, two are a stacking fault. **Predict:** how
-# many layers does it take to be found?
+# Between two crystals of fcc we put n layers stacked as in hcp. One layer is a twin boundary, two are a stacking
+# fault. **Predict:** how many layers must there be for the map to find them?
 
 # %%
 LAYER = {"A": (0, 0), "B": (1 / 2, 1 / np.sqrt(12)), "C": (1, 1 / np.sqrt(3))}  # in units of the neighbour distance
@@ -414,7 +420,7 @@ def stacked_layers(sequence, across=14, distance=2.55):
 
 
 def with_lamella(n):
-    """Fifteen layers of fcc, n that go on as hcp does, fifteen of fcc again."""
+    """Fifteen layers of fcc, n stacked as in hcp, fifteen of fcc again."""
     stack = list("ABC" * 5)
     for k in range(n + 15):
         stack.append(stack[-2] if k < n else next(letter for letter in "ABC" if letter not in stack[-2:]))
@@ -433,13 +439,13 @@ lamellae = pd.DataFrame(rows, columns=["layers", "grains", "hcp found", "accepte
 lamellae.style.hide(axis="index")
 
 # %% [markdown]
-# From <!--=atoms.lamella.thinnest-->…<!--/--> layers on it is found and named. What is thinner, a stacking fault or a twin boundary, is no
-# grain of its own for this map; its atoms go to the crystals beside it.
+# The map finds and names hcp from <!--=atoms.lamella.thinnest-->…<!--/--> layers on. Anything thinner, such as a
+# stacking fault or a twin boundary, is no grain of its own for this map.
 #
 # ## How small may a rotation be?
 #
-# One half of a crystal of copper is rotated against the other about x, the normal of the boundary; the atoms are displaced at random, five
-# times anew. **Predict:** from how many degrees on does the map see two grains?
+# One half of a copper crystal is rotated against the other about x, the normal of the boundary. There are five
+# samples, each with its own random displacements. **Predict:** from how many degrees on does the map see two grains?
 
 
 # %%
@@ -457,12 +463,13 @@ def two_halves(degrees, number=seed):
 # %%
 DEGREES, NUMBERS = (1, 2, 3, 4, 5, 8), range(seed, seed + 5)
 grains = [[len(map_structure(two_halves(x, n), n_jobs=1, progress=False).grains) for n in NUMBERS] for x in DEGREES]
-turns = pd.DataFrame(grains, pd.Index(DEGREES, name="degrees"), [f"grains, {n + 1}" for n in range(5)])
+turns = pd.DataFrame(grains, pd.Index(DEGREES, name="degrees"), [f"sample {n + 1}" for n in range(5)])
 turns
 
 # %% [markdown]
-# In the first sample it is from <!--=atoms.turn.smallest-->…<!--/-->° on, in all five from <!--=atoms.turn.always-->…<!--/-->°: in between,
-# chance decides. Below, the map joins neighbouring balls, and the two halves may as well be called one bent crystal.
+# *Number of grains.* In the first sample the map sees two from <!--=atoms.turn.smallest-->…<!--/-->° on, in all five
+# from <!--=atoms.turn.always-->…<!--/-->° on; in between, chance decides. At smaller angles the map joins neighbouring
+# balls and takes the two halves for one slightly bent crystal.
 #
 # ## What does it cost?
 
@@ -476,8 +483,8 @@ pd.Series(per_second, name="atoms per second").to_frame().style.format("{:,.0f}"
 
 # %% [markdown]
 # The map takes <!--=atoms.vacancies_0.per_second:,.0f-->…<!--/--> atoms a second on two cores, template
-# matching <!--=atoms.ptm.per_second:,.0f-->…<!--/-->. Blocks of a large sample are maps of their own, with some of their neighbours around;
-# they may be sent to a [cluster](../docs/cluster.md), whose page has the seconds and the memory of large samples.
+# matching <!--=atoms.ptm.per_second:,.0f-->…<!--/-->. A large sample is mapped in blocks, each with a margin; they can
+# be sent to a [cluster](../docs/cluster.md). That page gives times and memory for large samples.
 
 # %%
 for vacancies, its_map in maps.items():
@@ -510,8 +517,8 @@ run.save_results({key: value for key, value in results.items() if key not in les
 #
 # ### Exercise 1: Larger balls
 #
-# Ask for the two halves again, 1° to 4° apart, with balls of other sizes. **Predict:** which balls see two grains at the smallest angle?
-# Hint: `two_halves`, `map_structure(atoms, radius)`; without it the radius is about 10 Å.
+# Map the two halves again, 1° to 4° apart, with balls of other sizes. **Predict:** which balls see two grains at the
+# smallest angle? Hint: `two_halves`, `map_structure(atoms, radius)`; by default the radius is about 10 Å.
 
 # %% tags=["hide-cell"]
 # @title Solution 1
@@ -525,15 +532,16 @@ table
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# The largest. The peak of a wave is the narrower the larger its ball, about 0.57 over the radius, so a direction is known to a smaller
-# angle. The price is a coarser map: what is smaller than the ball is no grain.
+# The largest. The larger the ball, the narrower the peak of a wave (its width is about 0.57 over the radius), and the
+# more precisely its direction is known. The price is a coarser map: grains much smaller than a ball are lost.
 #
 # </details>
 #
 # ### Exercise 2: Twelve neighbours
 #
-# Remove a tenth, a quarter and half of the atoms of fcc. **Predict:** which share of the others keeps all of its twelve neighbours? Hint:
-# `bulk("Cu", cubic=True).repeat(12)`, `damage.remove_atoms`, `cKDTree(positions).query_ball_point(positions, 3)`.
+# Remove a tenth, a quarter and half of the atoms of fcc. **Predict:** what share of the others keeps all twelve
+# neighbours? Hint: `bulk("Cu", cubic=True).repeat(16)`, `damage.remove_atoms`,
+# `cKDTree(positions).query_ball_point(positions, 3)`.
 
 # %% tags=["hide-cell"]
 # @title Solution 2
@@ -553,17 +561,19 @@ pd.DataFrame({"counted": kept, "(1 − x)¹²": {x: (1 - x) ** 12 for x in kept}
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# A power of twelve: each neighbour is there with the chance 1 − x, and they are independent. That is all that a method can name which needs
-# a complete shell, whatever it does with it.
+# The twelfth power of 1 − x: each neighbour is there with probability 1 − x, independently of the others. A method
+# that needs a complete shell cannot name more atoms than that, whatever it does with them.
 #
 # </details>
 #
 # ## Summary
 #
-# - With all its atoms a polycrystal of seven classes is named correctly to <!--=atoms.accepted.vacancies_0.all:.1%-->…<!--/--> by waves,
-#   to <!--=atoms.ptm_grains.vacancies_0.all:.0%-->…<!--/--> by segmented templates; without a quarter of them, only by waves.
-# - Missing atoms hardly matter to waves, and heat only lowers them: hot crystals and half-empty ones are mapped; melts have no grain.
-# - A grain of its own needs some <!--=atoms.lamella.thinnest-->…<!--/--> layers of atoms, and a rotation
-#   of <!--=atoms.turn.always-->…<!--/-->° to be found each time.
+# - In a complete polycrystal of seven classes, waves name <!--=atoms.accepted.vacancies_0.all:.1%-->…<!--/--> of the
+#   atoms correctly, template matching by grain <!--=atoms.ptm_grains.vacancies_0.all:.0%-->…<!--/-->. With a quarter
+#   of the atoms missing, only waves still work.
+# - Missing atoms hardly matter to waves, and heat only lowers their amplitudes: the map names hot crystals and
+#   half-empty ones, and finds no grain in melts.
+# - To be found each time, a grain needs some <!--=atoms.lamella.thinnest-->…<!--/--> layers of atoms, and a rotation
+#   of <!--=atoms.turn.always-->…<!--/-->° against its neighbour.
 #
-# Next: [21](21_prototypes_tested.ipynb) tests the network of prototypes.
+# Next: [21 How well are prototypes named and refused?](21_prototypes_tested.ipynb)

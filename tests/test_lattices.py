@@ -1,11 +1,12 @@
+from threading import Thread
+
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.cell import Cell
 from ase.spacegroup import crystal
-from orix.quaternion import Misorientation
-from orix.quaternion import Rotation as Quaternion
+from filelock import FileLock
 from scipy.linalg import expm
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
@@ -16,11 +17,13 @@ from xtalsight.fingerprints import length_scale
 from xtalsight.lattices import (
     coincidence,
     colours,
+    compile_orix,
     disorientation,
     euler_angles,
     fit_basis,
     ideal_cell,
     orient,
+    orix_lock,
     point_group,
     quaternions,
     reciprocal_basis,
@@ -327,11 +330,26 @@ def test_each_lattice_has_its_own_key(rng):
     assert ((together >= 0) & (together <= 1)).all()
 
 
+def test_orix_compiles_in_one_process_at_a_time():
+    asked = Thread(target=point_group, args=["cF"], daemon=True)
+    compile_orix.cache_clear()
+    with FileLock(orix_lock()):  # as another process would hold it
+        asked.start()
+        asked.join(0.5)
+        assert asked.is_alive()
+    asked.join(60)
+    assert not asked.is_alive()
+
+
 # Two crystals.
 
 
 @pytest.mark.parametrize("bravais", ["cF", "hP", "hR", "tI", "oP", "mP"])
 def test_disorientation_is_that_of_orix(bravais, rng):
+    compile_orix()
+    from orix.quaternion import Misorientation
+    from orix.quaternion import Rotation as Quaternion
+
     group = point_group(bravais)
     turns = Rotation.random(30, rng=rng).as_matrix()
     ones, others = turns[::2], turns[1::2]

@@ -3,12 +3,17 @@
 Conventional cells are spglib's; groups of rotations are scipy's, point groups, Euler angles and colours orix's.
 """
 
+import os
+import tempfile
 from functools import cache
+from importlib.util import find_spec
 from itertools import combinations, product
+from pathlib import Path
 
 import numpy as np
 import spglib
 from ase.cell import Cell
+from filelock import FileLock
 from scipy.linalg import polar
 from scipy.spatial.transform import Rotation
 
@@ -154,15 +159,39 @@ def orient(cell: np.ndarray, bravais: str) -> tuple[np.ndarray, float]:
     return rotation, float(np.ptp(np.linalg.eigvalsh(stretch)))
 
 
+def orix_lock() -> Path:
+    """Return the path of the file that is locked while orix compiles: beside orix, if one may write there."""
+    folder = Path(find_spec("orix").origin).parent
+    return (folder if os.access(folder, os.W_OK) else Path(tempfile.gettempdir())) / ".xtalsight-compiles.lock"
+
+
+@cache
+def compile_orix() -> None:
+    """Import orix, and let it compile its functions, in one process at a time. Call it before any import of orix.
+
+    Orix keeps universal functions (numba's `guvectorize`) on disk. If two processes compile one of them at once, the
+    wrapper of one is kept with the function of the other, and from then on every import of orix is a segmentation
+    fault (numba 0.68).
+    """
+    with FileLock(orix_lock()):  # imported here, not above: it takes seconds
+        from orix.quaternion import Rotation
+        from orix.vector import Vector3d
+
+        identity = Rotation.identity()
+        ~identity * identity * Vector3d.xvector()  # conjugate, product, rotation: all that is compiled in this way
+
+
 def point_group(bravais: str):
     """Return the point group of a Bravais lattice, an `orix.quaternion.Symmetry`."""
-    from orix.quaternion.symmetry import get_point_group  # not above: it takes a second
+    compile_orix()
+    from orix.quaternion.symmetry import get_point_group
 
     return get_point_group(_HOLOHEDRIES.get(bravais, _HOLOHEDRIES.get(bravais[0])))
 
 
 def euler_angles(rotations: np.ndarray) -> np.ndarray:
     """Return the Bunge Euler angles phi1, Phi, phi2 of rotations from sample to crystal, (n, 3, 3): (n, 3), degrees."""
+    compile_orix()
     from orix.quaternion import Rotation
 
     return np.degrees(Rotation.from_matrix(rotations).to_euler())
@@ -184,6 +213,7 @@ def colours(rotations: np.ndarray, bravais: list[str], direction=(0, 0, 1)) -> n
         Lattice of each.
     direction : sequence of float
     """
+    compile_orix()
     from orix.plot import IPFColorKeyTSL
     from orix.quaternion import Orientation
     from orix.vector import Vector3d

@@ -932,11 +932,11 @@ def draw_ipf_key(bravais: str, ax: Axes | None = None) -> Axes:
     system = _SYMMETRIES.get(bravais, _SYMMETRIES.get(bravais[:1]))
     if system is None:
         raise ValueError(f"{bravais=} must be a Bravais lattice, 'cF' for example")
+    group = point_group("hP" if bravais == "h" else bravais)  # before the import: see `compile_orix`
     from orix.plot.direction_color_keys import DirectionColorKeyTSL  # not above: it takes seconds
     from orix.vector import Vector3d
 
     ax = _axes(ax, (1.5, 1.2))
-    group = point_group("hP" if bravais == "h" else bravais)
     sector = group.laue.fundamental_sector
 
     def project(vectors):
