@@ -64,9 +64,9 @@ from xtalsight.study.profiles import Run
 profile = "smoke"  # where results come from and go: build/<profile>
 seed = 0  # of the structures
 threads = 2  # of TensorFlow
-per_kind = 1  # structures of each of the 15 kinds in each test
-matched_every = 8  # the methods that take a second each see every eighth structure of a test
-train_every = 2  # SOAP and bond orders learn from every second cloud that the spectra learned from
+per_kind = 1  # structures of each of the 15 prototypes in each test
+matched_every = 8  # the methods that take a second a structure see one in so many
+train_every = 2  # SOAP and bond orders learn from one in so many of the clouds that the spectra learned from
 
 # %%
 run = Run("22_methods_side_by_side", profile)
@@ -144,6 +144,7 @@ if rivals.HAS_DSCRIBE:
 SYMMETRY = {"spglib": (0.1, 5.0), "spglib_tight": (1e-3, 1.0)}
 
 
+# %%
 def looked_at(recipe):
     """What each method sees of a structure, and the seconds that it takes."""
     is_cloud = isinstance(recipe.get("shape"), str)

@@ -122,7 +122,7 @@ def test_a_lesson_is_short(script):
     is_lesson = script.stem < "13"
     assert len(code) <= (30 if is_lesson else 40)
     shown = [source for source in code if not re.match(r"import |from |profile = ", source)]
-    assert max(len(source.splitlines()) for source in shown) <= (15 if is_lesson else 32)
+    assert max(len(source.splitlines()) for source in shown) <= (15 if is_lesson else 25)
 
 
 @each_script
