@@ -1,4 +1,4 @@
-"""Sphinx's settings for `make book`: the executed notebooks as pages that need no network, neither to build nor to read."""
+"""Sphinx's settings for `make book`: the committed notebooks as pages that need no network, to build or to read."""
 
 import re
 
@@ -12,7 +12,7 @@ author = "The xtalsight developers"  # as in CITATION.cff
 root_doc = "index"  # README.md, under the name that a browser looks for
 
 extensions = ["myst_nb"]
-nb_execution_mode = "off"  # make has run them
+nb_execution_mode = "off"  # their outputs are committed
 nb_merge_streams = True  # one box for what a cell prints, not one for each flush
 nb_code_prompt_show, nb_code_prompt_hide = "Show the solution", "Hide the solution"  # only these are folded
 myst_enable_extensions = ["dollarmath"]  # formulas between $ and between $$, as in JupyterLab

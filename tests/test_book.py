@@ -43,8 +43,7 @@ def make_study(folder):
     """Write README, figures, a page, a lesson and a notebook of evidence, with outputs."""
     for name in ("notebooks", "figures", "docs"):
         (folder / name).mkdir(parents=True)
-    for name in ("profiles.yaml",):
-        (folder / "notebooks" / name).touch()
+    (folder / "notebooks" / "profiles.yaml").touch()
     shutil.copy(SETTINGS, folder / "notebooks")
     shutil.copy(PICTURE, folder / "figures" / "fig_01_a.png")
     (folder / "figures" / "table_01_b.md").write_text("| c |\n|---|\n| three |\n")

@@ -133,14 +133,6 @@ class TestCommitted:
         found = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in FIGURES.glob("*_*.*")}
         assert found == {name: entry["sha256"] for name, entry in files.items()}
 
-    def test_pictures_in_readme_and_notebooks_exist(self):
-        for text in (*pages(), *(root() / "notebooks").glob("*.py")):
-            lines = text.read_text().splitlines()
-            if text.suffix == ".py":  # the text of a notebook is in its comments
-                lines = [line for line in lines if line.startswith("# ")]
-            for link in re.findall(r"\]\(([^)#:]+)\)", "\n".join(lines)):
-                assert (text.parent / link).exists(), f"{text.name} links to {link}"
-
     def test_no_line_of_text_begins_with_a_mark(self):
         # In Markdown a line that begins with a comment ends the paragraph.
         for text in (*pages(), *(root() / "notebooks").glob("[0-9]*.py")):

@@ -12,11 +12,13 @@ from xtalsight.rivals import (
     DEGREES,
     HAS_DSCRIBE,
     HAS_FREUD,
+    HAS_MATID,
     HAS_OVITO,
     NEIGHBOUR_METHODS,
     NO_ANSWER,
     neighbour_class,
     neighbour_classes,
+    repeating_cell,
     segmented_grains,
     soap,
     space_group_class,
@@ -25,6 +27,7 @@ from xtalsight.rivals import (
 
 needs_ovito = pytest.mark.skipif(not HAS_OVITO, reason="OVITO is not installed")
 needs_freud = pytest.mark.skipif(not HAS_FREUD, reason="freud is not installed")
+needs_matid = pytest.mark.skipif(not HAS_MATID, reason="MatID is not installed")
 needs_dscribe = pytest.mark.skipif(not HAS_DSCRIBE, reason="DScribe is not installed")
 CRYSTALS = {"fcc": bulk("Cu", cubic=True), "bcc": bulk("Fe", cubic=True), "diam": bulk("Si", cubic=True),
             "hex/rh": bulk("Mg"), "sc": bulk("Po", "sc", a=3.35), "bct_139": bulk("In")}  # fmt: skip
@@ -170,6 +173,21 @@ def test_soap_of_two_crystals_differs_more_than_that_of_two_clouds_of_one():
     first = vectors[:, 0]
     between = np.linalg.norm(first[:, None] - first, axis=-1)[np.triu_indices(len(names), 1)].min()
     assert between > 2 * within
+
+
+@needs_matid
+def test_the_cell_that_repeats_is_found_though_an_atom_is_missing():
+    whole = CRYSTALS["fcc"].repeat(3)
+    del whole[0]
+    found = repeating_cell(whole)
+    assert len(found) < len(whole)
+    assert CLASSES[space_group_class(found, 0.1, 5.0)] == "fcc"
+
+
+def test_without_matid_there_is_one_clear_sentence(monkeypatch):
+    monkeypatch.setattr(rivals, "HAS_MATID", False)
+    with pytest.raises(ModuleNotFoundError, match="pip install matid"):
+        repeating_cell(CRYSTALS["fcc"])
 
 
 def test_without_dscribe_there_is_one_clear_sentence(monkeypatch):

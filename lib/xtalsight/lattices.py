@@ -3,6 +3,7 @@
 Conventional cells are spglib's; groups of rotations are scipy's, point groups, Euler angles and colours orix's.
 """
 
+import getpass
 import os
 import tempfile
 from functools import cache
@@ -160,9 +161,14 @@ def orient(cell: np.ndarray, bravais: str) -> tuple[np.ndarray, float]:
 
 
 def orix_lock() -> Path:
-    """Return the path of the file that is locked while orix compiles: beside orix, if one may write there."""
+    """Return the path of the file that is locked while orix compiles: beside orix, if one may write there.
+
+    Else it is one for each user: numba, too, then keeps what it compiles for each user.
+    """
     folder = Path(find_spec("orix").origin).parent
-    return (folder if os.access(folder, os.W_OK) else Path(tempfile.gettempdir())) / ".xtalsight-compiles.lock"
+    if os.access(folder, os.W_OK):
+        return folder / ".xtalsight-compiles.lock"
+    return Path(tempfile.gettempdir()) / f".xtalsight-compiles-{getpass.getuser()}.lock"
 
 
 @cache
@@ -173,7 +179,7 @@ def compile_orix() -> None:
     wrapper of one is kept with the function of the other, and from then on every import of orix is a segmentation
     fault (numba 0.68).
     """
-    with FileLock(orix_lock()):  # imported here, not above: it takes seconds
+    with FileLock(orix_lock(), mode=0o666):  # imported here, not above: it takes seconds
         from orix.quaternion import Rotation
         from orix.vector import Vector3d
 

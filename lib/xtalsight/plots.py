@@ -175,7 +175,7 @@ def draw_reflections(table, ax: Axes | None = None, n_labels: int = 8) -> Axes:
 
 
 def draw_scattering_geometry(geometry: DiffractionGeometry, ax: Axes | None = None) -> Axes:
-    """Draw how a fingerprint arises: plane wave, rotated crystal, scattering vector, detector with the ring that counts.
+    """Draw how a fingerprint arises: wave, rotated crystal, scattering vector, detector with the ring that counts.
 
     A sketch: the numbers are those of `geometry`, lengths and angles are not to scale.
 

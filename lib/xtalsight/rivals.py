@@ -252,11 +252,14 @@ def repeating_cell(atoms: Atoms) -> Atoms:
 
 
 def soap(atoms: Atoms) -> np.ndarray:
-    """Compute the SOAP vector of a finite cloud: the mean of the power spectra of its atoms' neighbourhoods.
+    """Compute the SOAP vector of a finite cloud: the power spectrum of the mean of its atoms' expansion coefficients.
+
+    With the coefficients c^i_nlm of the neighbourhood of atom i, p_nn'l = sum_m <c_nlm>* <c_n'lm>, where <> is the mean
+    over the atoms.
 
     Positions are in units of the length scale from the powder pattern, elements do not count, and neighbours are
-    smeared out by 0.15 and counted up to 2.5 length scales, four shells or so, with 8 radial functions and degrees up
-    to 6.
+    smeared out by 0.15 and counted up to 2.5 length scales, six shells in fcc and more in diamond, with 8 radial
+    functions and degrees up to 6.
 
     Parameters
     ----------

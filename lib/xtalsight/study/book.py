@@ -17,8 +17,8 @@ from sphinx.cmd.build import main as sphinx
 
 from xtalsight.study.profiles import root
 
-LAST_LESSON = "12_z"
-"""Notebooks that come after it in the alphabet are evidence."""
+FIRST_EVIDENCE = "13"
+"""Notebooks with a lower number are lessons."""
 
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)  # where a number stands; of no use on a page
 _LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)")
@@ -56,22 +56,20 @@ def gather(folder: Path):
     parts = {"For a start": [], "Lessons": [], "Evidence": [], "Pages": []}
     texts = {}
     for path in [root() / "notebooks" / "walkthrough.md", *sorted((root() / "docs").glob("*.md"))]:
-        if path.exists():
-            name = path.relative_to(root())
-            texts[str(name)] = _clean(path.read_text())
-            parts["For a start" if path.stem == "walkthrough" else "Pages"].append(f"{name.parent}/{name.stem}")
+        name = path.relative_to(root())
+        texts[str(name)] = _clean(path.read_text())
+        parts["For a start" if path.stem == "walkthrough" else "Pages"].append(f"{name.parent}/{name.stem}")
     for path in sorted((root() / "notebooks").glob("[0-9]*.ipynb")):
         notebook = _readable(nbformat.read(path, 4))
         nbformat.write(notebook, folder / "notebooks" / path.name)
         text = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
         title = re.search(r"^# (.+)", text, re.MULTILINE)[1]
-        part = "Lessons" if path.stem <= LAST_LESSON else "Evidence"
+        part = "Lessons" if path.stem < FIRST_EVIDENCE else "Evidence"
         parts[part].append(f"{path.stem[:2]} {title} <notebooks/{path.stem}>")
         texts[f"notebooks/{path.name}"] = text
     contents = "\n".join(
         "\n".join(["```{toctree}", ":hidden:", f":caption: {part}", "", *pages, "```", ""])
         for part, pages in parts.items()
-        if pages
     )
     texts["index.md"] = f"{_clean((root() / 'README.md').read_text())}\n{contents}\n"
     for name, text in texts.items():

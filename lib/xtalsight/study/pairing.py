@@ -27,7 +27,6 @@ PAGE_WIDTH = 1100
 """Of the widest picture in a notebook, pixels."""
 
 _ADDRESS = re.compile(r'REPOSITORY = ".*?"')
-_NOT_SHOWN = re.compile(r"\+json$")  # widgets, which need a kernel
 
 
 def repository() -> str:
@@ -79,9 +78,9 @@ def pair(check: bool = False, executed: Path | None = None) -> tuple[list[str], 
     ----------
     check : bool
     executed : path, optional
-        A profile's folder, whose executed notebooks give the outputs. Where its numbers are not those that are
-        committed, of which then nothing but times differs, outputs are taken for stale notebooks only: a repository
-        stays clean.
+        A profile's folder, whose executed notebooks give the outputs. All notebooks get them if the numbers of that
+        run are the committed ones. Else, as after a run that differs in times only, just the stale notebooks do, so
+        that running again changes nothing.
 
     Returns
     -------
@@ -114,7 +113,7 @@ def pair(check: bool = False, executed: Path | None = None) -> tuple[list[str], 
 
 
 def presentable(notebook):
-    """Make an executed notebook fit to be committed.
+    """Make an executed notebook fit to be committed, in place, and return it.
 
     What is printed to stderr, progress bars and warnings, goes, and widgets, which need a kernel; pictures are no wider
     than a page. Parameters that the run changed are shown below the cell of the parameters.
@@ -135,7 +134,7 @@ def _presentable(output):
     """One output, or None."""
     if output.output_type == "stream":
         return None if output.name == "stderr" else output
-    if output.output_type == "error" or any(map(_NOT_SHOWN.search, output.data)):
+    if output.output_type == "error" or any(kind.endswith("+json") for kind in output.data):  # widgets
         return None
     output.metadata = {}
     if "image/png" in output.data:
@@ -170,7 +169,9 @@ def _code(cell):
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m xtalsight.study.pairing", description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if anything is out of date")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit with 1 if a notebook differs from its script"
+    )
     parser.add_argument("--executed", type=Path, metavar="FOLDER", help="take the outputs of the notebooks run there")
     arguments = parser.parse_args()
     differ, old = pair(arguments.check, arguments.executed)

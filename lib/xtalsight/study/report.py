@@ -5,6 +5,7 @@ import hashlib
 import re
 import shutil
 import subprocess
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -23,6 +24,10 @@ _PACKAGES = (
     "matplotlib",
     "numba",
     "numpy",
+    "onnxruntime",
+    "orix",
+    "pandas",
+    "pymatgen",
     "scikit-learn",
     "scipy",
     "spglib",
@@ -30,7 +35,8 @@ _PACKAGES = (
     "vesin",
     "zarr",
 )
-_MARK = re.compile(r"(<!--=(?P<key>[\w.+-]+)(?::(?P<format>[^>]*?))?-->)(?P<value>.*?)(<!--/-->)")
+_RIVALS = ("dscribe", "freud-analysis", "matid", "ovito")  # not in every environment
+_MARK = re.compile(r"(<!--=(?P<key>[\w.+-]+)(?::(?P<format>[^>]*?))?-->).*?(<!--/-->)")
 _TABLE = re.compile(r"^(<!--table (\w+)-->)\n.*?^(<!--/table-->)$", re.MULTILINE | re.DOTALL)
 
 
@@ -57,7 +63,7 @@ def fill_numbers(text: str, results: dict, missing: str | None = None) -> str:
             shown = missing
         else:
             raise KeyError(f"the text asks for {mark['key']!r}, which no notebook wrote")
-        return f"{mark[1]}{shown}{mark[5]}"
+        return f"{mark[1]}{shown}{mark[4]}"
 
     return _MARK.sub(value, text)
 
@@ -128,7 +134,7 @@ def publish(folder: Path, target: Path, profile: str, results: dict) -> dict:
     notebooks = sorted({file.parent.name for file in files})
     manifest = {
         "profile": profile,
-        "versions": {name: _version(name) for name in _PACKAGES},
+        "versions": {name: _version(name) for name in _PACKAGES + _RIVALS},
         "notebooks": {
             name: {"sha256": sha256(_script(name)), "parameters": _parameters(name, profile)} for name in notebooks
         },
@@ -181,7 +187,9 @@ def publish_weights(folder: Path, target: Path, results: dict):
     """
     from xtalsight import networks  # not above: TensorFlow takes seconds
 
-    verdict, turned = (load_json(Path(folder, "artefacts", f"{name}.json")) for name in ("robust", "any_orientation"))
+    compact, any_orientation = (
+        load_json(Path(folder, "artefacts", f"{name}.json")) for name in ("robust", "any_orientation")
+    )
 
     def accuracies(prefix):
         found = {key.removeprefix(prefix): value for key, value in results.items() if key.startswith(prefix)}
@@ -196,9 +204,9 @@ def publish_weights(folder: Path, target: Path, results: dict):
             "classes": [*CLASSES, "none"],
             "trained_on": "crystals damaged in two ways each, some perfect, random crystals of other space groups, random points",
             "structures": results["robust.compact.structures"],
-            "elements_not_trained_on": verdict["unseen"],
-            "thresholds": verdict["thresholds"],
-            "error_rate": verdict["error_rate"],
+            "elements_not_trained_on": compact["unseen"],
+            "thresholds": compact["thresholds"],
+            "error_rate": compact["error_rate"],
             "parameters": results["robust.compact.parameters"],
             "accuracy": accuracies("robust.compact."),
             "crystals_refused": results["robust.refused.crystals"],
@@ -210,9 +218,9 @@ def publish_weights(folder: Path, target: Path, results: dict):
             "trained_on": "clouds cut from crystals, damaged by vacancies, displacements, thermal waves, strain, faults and twins, "
             "some perfect; random and ordered crystals of none of the classes, random points",
             "structures": results["any.structures"],
-            "elements_not_trained_on": turned["unseen"],
-            "thresholds": turned["thresholds"],
-            "error_rate": turned["error_rate"],
+            "elements_not_trained_on": any_orientation["unseen"],
+            "thresholds": any_orientation["thresholds"],
+            "error_rate": any_orientation["error_rate"],
             "parameters": results["any.parameters"],
             "accuracy": accuracies("any.spectra."),
             "outliers_refused": results["any.refused.all"],
@@ -244,8 +252,9 @@ def publish_prototypes(folder: Path, target: Path):
 
 
 def _save_card(path, card):
-    """Write a card; of the same networks the commit that first made them stays."""
-    if not path.exists() or load_json(path) | {"commit": None} != card | {"commit": None}:
+    """Write a card; of the same networks the commit that first made them stays, if it is one."""
+    there = load_json(path) if path.exists() else {}
+    if there | {"commit": None} != card | {"commit": None} or str(there["commit"]).endswith("-dirty"):
         save_json(path, card)
 
 
@@ -258,7 +267,9 @@ def _commit():
         ).stdout.strip()
 
     try:
-        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--", "*.py") else "")
+        return git("rev-parse", "HEAD") + (
+            "-dirty" if git("status", "--porcelain", "--", "lib/*.py", "notebooks/*.py") else ""
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
 
@@ -280,7 +291,8 @@ def _parameters(notebook, profile):
 
 
 def _version(package):
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return version(f"{package}-cpu")  # TensorFlow's package without GPU code
+    """Version of a package, or of what it is called without GPU code; None if it is not installed."""
+    for name in (package, f"{package}-cpu"):
+        with suppress(PackageNotFoundError):
+            return version(name)
+    return None
