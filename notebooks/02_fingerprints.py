@@ -9,18 +9,18 @@
 # %% [markdown]
 # # What does a network see of a crystal?
 #
-# **In:** the recipes of [01](01_crystals.ipynb).
-# **Out:** a [fingerprint](../docs/glossary.md#fingerprint) of every structure, pristine and damaged: an image of 64 × 64 pixels in three channels.
+# **In:** the recipes of [01](01_crystals.ipynb). **Out:** a [fingerprint](../docs/glossary.md#fingerprint) of every
+# structure, pristine and damaged: an image of 64 × 64 pixels in three channels.
 #
-# **Result:** twenty lines of NumPy compute the fingerprint. It runs from 0 to 1 and agrees with that of the paper's own code to
-# within <!--=fingerprints.reference.largest_difference:.1e-->…<!--/-->
-# on <!--=fingerprints.reference.structures-->…<!--/--> structures. A crystal that has lost a quarter of its atoms keeps its peaks.
+# **Result:** twenty lines of NumPy compute the fingerprint. It runs from 0 to 1 and agrees with that of the paper's own
+# code to within <!--=fingerprints.reference.largest_difference:.1e-->…<!--/-->
+# on <!--=fingerprints.reference.structures-->…<!--/--> structures. A crystal that has lost a quarter of its atoms keeps
+# its peaks.
 #
 # ![Fingerprints of the seven classes](../figures/fig_02b_fingerprints.png)
 #
-# **Time:** <!--=time.02_fingerprints.seconds:.0f-->…<!--/--> s
-# for <!--=fingerprints.structures:,-->…<!--/--> structures on two cores; seconds for the sample below. The numbers in the text are
-# those of all structures.
+# **Time:** <!--=time.02_fingerprints.seconds:.0f-->…<!--/--> s for <!--=fingerprints.structures:,-->…<!--/-->
+# structures on two cores; seconds for the sample below. The numbers in the text are those of all structures.
 
 # %% tags=["colab"]
 import os
@@ -70,7 +70,7 @@ geometry = DiffractionGeometry()
 # %% [markdown]
 # ## The experiment
 #
-# A plane wave with a wavelength of 0.05 Å meets the crystal; a detector behind it records how much is scattered in which direction.
+# A plane wave with a wavelength of 0.05 Å meets the crystal; a detector behind it records the scattered intensity.
 
 # %%
 figure, ax = plt.subplots(figsize=(7, 3.1))
@@ -78,10 +78,11 @@ plots.draw_scattering_geometry(geometry, ax)
 run.save_figure(figure, "fig_01_scattering_geometry")
 
 # %% [markdown]
-# *Source, crystal, detector. The scattering vector s is the scattered wave vector minus the incoming one; its tip lies on the Ewald sphere.*
+# *The scattering vector s is the scattered wave vector minus the incoming one; its tip lies on the Ewald sphere.*
 #
-# We take a body-centred cubic crystal and divide its positions by the [length scale](../docs/glossary.md#length-scale), the mean distance
-# from an atom to its nearest neighbour. From here on this distance is 1 Å in every crystal: the fingerprint knows shape, not size.
+# We take a body-centred cubic crystal and divide its positions by the [length scale](../docs/glossary.md#length-scale),
+# the mean distance from an atom to its nearest neighbour. This distance is 1 Å from here on: the fingerprint knows
+# shape, not size.
 
 # %%
 recipes = {name: store.load_table(run.path(f"recipes_{name}.csv")) for name in ("pristine", "vacancies")}
@@ -93,12 +94,12 @@ print(f"{len(atoms)} atoms, {length_scale(atoms):.2f} Å from neighbour to neigh
 # %% [markdown]
 # ## One pattern in five lines
 #
-# Each atom sends out a wave, and on the way to a pixel the waves fall out of step. The intensity that arrives is the square of their sum,
+# Each atom sends out a wave; the waves reach a pixel out of step, and the intensity there is the square of their sum,
 #
 # $$I(\mathbf{s}) = |F(\mathbf{s})|^2, \qquad F(\mathbf{s}) = \sum_j e^{-2\pi i\,\mathbf{s}\cdot\mathbf{r}_j} .$$
 #
-# (With q = 2π**s** this is the textbook's $e^{-i\mathbf{q}\cdot\mathbf{r}}$.) **Predict:** where is the pattern brightest, and how
-# bright is it there, if a single atom gives 1?
+# (The textbook's **q** is 2π**s**.) **Predict:** where is the pattern brightest, and how bright is it there, if a
+# single atom gives 1?
 
 # %%
 x, y = np.meshgrid(*2 * [0.4 * (np.arange(64) - 31.5)])  # position of each pixel relative to the beam, mm
@@ -123,13 +124,12 @@ print(
 )
 
 # %% [markdown]
-# *The same pattern twice, on one scale; colour is intensity to the power 1/4.* On the axis all waves are in step and give the square
-# of the number of atoms, whatever the crystal; the centre is a little darker because no pixel lies exactly on the axis. This direct beam says
-# how many atoms there are, but not how they are arranged, so we cut it away: what counts is
-# the [ring](../docs/glossary.md#ring) between 10 and 30 pixels.
+# *The same pattern twice, on one scale; colour is intensity to the power 1/4.* On the axis, between the pixels, all
+# waves are in step and give the square of the number of atoms. This direct beam does not say how the atoms are
+# arranged, so we cut it away and keep the [ring](../docs/glossary.md#ring) between 10 and 30 pixels.
 #
-# The innermost spots on the ring are just as bright. There the waves of all atoms are in step *again*, whole wavelengths apart. **Predict:**
-# these spots should be the (110) reflections, at |s| = √2/a, where a = 2/√3 Å since neighbours are 1 Å apart. Are they?
+# The innermost spots on the ring are nearly as bright: there all waves are in step *again*, whole wavelengths apart.
+# **Predict:** are these the (110) reflections, at |s| = √2/a? (Neighbours are 1 Å apart, so a = 2/√3 Å.)
 
 # %%
 brightest = np.linalg.norm(s[np.unravel_index((intensity * ring).argmax(), ring.shape)])
@@ -138,12 +138,12 @@ print(f"brightest pixel of the ring: |s| = {brightest:.2f} 1/Å; (110) lies at {
 print(f"the ring: {on_ring.min():.2f} to {on_ring.max():.2f} 1/Å, {ring.sum()} pixels")
 
 # %% [markdown]
-# They are, to within the width of a pixel, 0.08 1/Å. So a pattern is a map of the lattice's periods: the closer the planes, the further out
-# the spot. But the ring has its price: the innermost reflections of open structures, such as diamond's (111), fall just inside its hole.
+# They are, to within the width of a pixel, 0.08 1/Å: the closer the lattice planes, the further out the spot. But the
+# innermost reflections of open structures, such as diamond's (111), fall just inside the ring's hole.
 #
 # ## From the pattern to the fingerprint
 #
-# Three things are missing. First, atoms are not points: the *form factor* says how strongly one atom scatters in a given direction.
+# Atoms are not points: the *form factor* says how strongly one atom scatters in a given direction.
 
 # %%
 figure, ax = plt.subplots(figsize=(5, 3))
@@ -157,11 +157,12 @@ ax.set(xlabel="|s| (1/Å)", ylabel="form factor (electrons)", ylim=(0, None), xl
 run.save_figure(figure, "fig_01b_form_factors")
 
 # %% [markdown]
-# *The form factor of carbon, iron and gold: it starts at the number of electrons and falls.* We scale brightness away later: all that
-# remains of the element is how fast the spots fade outwards.
+# *The form factor of carbon, iron and gold: it starts at the number of electrons and falls.* Brightness is scaled away
+# later, so that only the slope matters.
 #
-# Second, a pixel further out covers a smaller solid angle. Third, one pattern shows one slice through the reciprocal lattice, so we rotate the
-# crystal by −45° and +45° about each of three axes: six patterns. **Predict:** which of the six look alike, given the symmetry of a cube?
+# A pixel further out covers a smaller solid angle. And one pattern shows one slice through the reciprocal lattice, so
+# we rotate the crystal by −45° and +45° about each of three axes. **Predict:** which of the six patterns look alike,
+# given the symmetry of a cube?
 
 # %%
 c = np.sqrt(0.5)  # cosine and sine of 45°
@@ -186,10 +187,11 @@ bar.set_label("intensity / brightest pixel of the six")
 run.save_figure(figure, "fig_01c_six_patterns")
 
 # %% [markdown]
-# *The crystal rotated in six ways, on one scale; colour is intensity to the power 1/4.* The two patterns of an axis are nearly mirror images,
-# not exactly, because a block of repeated cells ends on different planes on opposite faces. Those about x and y are the same, rotated by 90°.
+# *The crystal rotated in six ways, on one scale.* The two patterns of an axis are mirror images, but not quite: a block
+# of repeated cells ends on different planes on opposite faces. Those about y are those about x, mirrored in a diagonal.
 #
-# Added in pairs, the patterns become three channels: red, green and blue. Divided by the brightest pixel of all three, they are the fingerprint.
+# Added in pairs and divided by the brightest pixel of all, the patterns become the three channels of the fingerprint:
+# red, green and blue.
 
 # %%
 channels = [patterns[0] + patterns[1], patterns[2] + patterns[3], patterns[4] + patterns[5]]
@@ -203,8 +205,8 @@ print(f"largest difference from fingerprint(): {largest:.0e}")
 #
 # ## Seven classes
 #
-# One fingerprint for each [class](../docs/glossary.md#class). **Predict:** bct_139 is stretched bcc, and in hcp as in fcc an atom has twelve
-# nearest neighbours. Does either pair have similar fingerprints?
+# **Predict:** bct_139 is stretched bcc, and in hcp as in fcc an atom has twelve nearest neighbours. Does either pair of
+# [classes](../docs/glossary.md#class) have similar fingerprints?
 
 # %%
 example = {label: recipes["pristine"].query("label == @label").iloc[0].to_dict() for label in range(len(CLASSES))}
@@ -221,8 +223,8 @@ for height, text in ((0.65, "rotated about"), (0.5, "x: red"), (0.4, "y: green")
 run.save_figure(figure, "fig_02b_fingerprints")
 
 # %% [markdown]
-# *One fingerprint of each class, on the detector's 64 × 64 pixels, brightened (intensity to the power 1/4).* The peaks of each class lie in
-# different places, even those of fcc and hex/rh: a fingerprint keeps the directions, which a count of neighbours does not.
+# *One fingerprint of each class, brightened as before.* The peaks of each lie in different places, even those of fcc
+# and hex/rh: a fingerprint keeps directions, which a count of neighbours does not.
 #
 # Now we remove a quarter of the atoms. **Predict:** what happens to the peaks, and to the dark between them?
 
@@ -237,16 +239,16 @@ for (above, below), recipe, title in zip(axes.T, copies, ["pristine", "25 % vaca
 run.save_figure(figure, "fig_02c_vacancies")
 
 # %% [markdown]
-# *An fcc crystal, above, and its fingerprint, below; left perfect, right without a quarter of its atoms.* The peaks
-# stay; weak [speckle](../docs/glossary.md#speckle), different for each set of vacancies, fills the
-# dark. Atoms missing at random weaken every peak alike, while what their absence adds is spread over all pixels. That is why the
-# fingerprint survives vacancies.
+# *An fcc crystal and its fingerprint, perfect and damaged.* The peaks stay; weak
+# [speckle](../docs/glossary.md#speckle), different for each set of vacancies, fills the dark. Atoms missing at random
+# weaken every peak alike, while what their absence adds is spread over all pixels.
 #
 # ## Does it agree with the paper's code?
 #
-# The *reference* is ai4materials, the code of the paper. `tests/reference` holds what it computed, unmodified, for 20 structures. It has two
-# quirks: each element gets the form factor of the element two places further on (iron scatters like nickel), and the solid angle is computed
-# with half the distance from the centre. We keep both for comparison; `reference_quirks=False` gives the physics of the paper's equation.
+# The *reference* is ai4materials, the paper's code; `tests/reference` holds what it computed, unmodified, for 20
+# structures. The code has two quirks: each element gets the form factor of the element two places further on (iron
+# scatters like nickel), and the solid angle is computed with half the distance from the centre. We keep both;
+# `reference_quirks=False` gives the physics of the paper's equation.
 
 # %%
 folder = root() / "tests" / "reference"
@@ -263,12 +265,12 @@ print(f"to {change.max():.3f} ({structures[change.argmax()].symbols[0]})")
 
 # %% [markdown]
 # They agree to rounding. The quirks change a fingerprint by <!--=fingerprints.quirks.smallest_change:.3f-->…<!--/-->
-# to <!--=fingerprints.quirks.largest_change:.2f-->…<!--/-->, and least for heavy elements: a common factor is divided out, and only the slope of
-# the form factor matters.
+# to <!--=fingerprints.quirks.largest_change:.2f-->…<!--/-->, least for heavy elements: again, only the slope of the
+# form factor matters.
 #
 # ## All of them
 #
-# We compute all fingerprints, pristine and damaged, in parallel and write them to disk. An interrupted run resumes where it stopped.
+# We compute all fingerprints in parallel; an interrupted run resumes where it stopped.
 
 # %%
 paths = {name: run.path(f"fingerprints_{name}.zarr") for name in recipes}
@@ -279,8 +281,9 @@ print(f"{len(failures)} structures without a fingerprint")
 {name: dataset.read_fingerprints(path, slice(2)).shape for name, path in paths.items()}  # of the first two
 
 # %% [markdown]
-# Size is scaled away, so two perfect fcc crystals differ only in the element. **Predict:** how many of the pristine structures differ in
-# more than their size, and how much do the fingerprints of one [prototype](../docs/glossary.md#prototype) vary?
+# Size is scaled away, so two perfect fcc crystals differ only in the element. **Predict:** how many of the pristine
+# structures differ in more than their size, and how much do the fingerprints of one
+# [prototype](../docs/glossary.md#prototype) vary?
 
 # %%
 distinct = recipes["pristine"].drop_duplicates(["prototype", "element", "c_over_a", "alpha", "z"])
@@ -308,10 +311,11 @@ print(f"brightest pixel outside the ring: {outside}   pixels of the ring below 1
 variety.T.style.format(precision=2)
 
 # %% [markdown]
-# *Standard deviation among the fingerprints of one prototype, averaged over the pixels and relative to the mean brightness.* Pristine
-# fingerprints of a cubic prototype are nearly identical. Only <!--=fingerprints.distinct_crystals:,-->…<!--/--> pristine structures differ in
-# more than their size, so a test on pristine crystals asks little. Vacancies make each fingerprint unique. And most of the ring
-# (<!--=fingerprints.dark_fraction:.0%-->…<!--/--> of its pixels) is darker than the darkest grey of an 8-bit image: a PNG file would lose it.
+# *Standard deviation among the fingerprints of one prototype, averaged over the pixels and relative to the mean
+# brightness.* Pristine fingerprints of a cubic prototype are nearly identical.
+# Only <!--=fingerprints.distinct_crystals:,-->…<!--/--> pristine structures differ in more than size, so a test on them
+# asks little. Vacancies make each fingerprint unique. Most of the ring (<!--=fingerprints.dark_fraction:.0%-->…<!--/-->
+# of its pixels) is darker than the darkest grey of an 8-bit image: a PNG file would lose it.
 
 # %%
 results = {
@@ -332,15 +336,16 @@ run.save_results(results | {"time.02_fingerprints.earlier_seconds": round(max(0,
 # %% [markdown]
 # ## Exercises
 #
-# Write down what you expect, try it in a new cell, and only then unfold the solution and the answer.
+# Write down what you expect, try it in a new cell, then unfold the solution.
 
 # %% [markdown]
 # ### Exercise 1: Which movements does the fingerprint notice?
 #
-# Shift all atoms by the same vector; rotate the crystal by 120° about its body diagonal [111]; rotate it by 10° about the same
-# axis. **Predict:** which of these changes the fingerprint of fcc? And that of β-Sn?
+# Shift all atoms by the same vector; rotate the crystal about its body diagonal [111] by 120°, or by only 10°.
+# **Predict:** which of these changes the fingerprint of fcc? And that of β-Sn?
 #
-# *Hint:* `atoms.translate((0.3, 0.1, 0.2))` and `atoms.rotate(120, (1, 1, 1), rotate_cell=True)`, then `fingerprint(atoms)`.
+# *Hint:* `atoms.translate((0.3, 0.1, 0.2))` and `atoms.rotate(120, (1, 1, 1), rotate_cell=True)`, then
+# `fingerprint(atoms)`.
 
 # %% tags=["hide-cell"]
 # @title Solution 1
@@ -360,9 +365,9 @@ noticed.round(3)
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# A shift changes the phases of all waves alike, and the square does not see it. A rotation by 120° about [111] takes x to y, y to z and z to x.
-# A cube looks the same afterwards; but β-Sn has one axis unlike the other two, so its fingerprint changes. A rotation by 10° is a symmetry of no
-# crystal: other peaks appear, in other places. So the fingerprint is invariant under shifts, but only under those rotations that are
+# A shift changes the phases of all waves alike; the square does not see it. A rotation by 120° about [111] takes x to
+# y, y to z and z to x: a cube looks the same, but β-Sn has one axis unlike the other two. A rotation by 10° is a
+# symmetry of no crystal. So the fingerprint is invariant under shifts, but only under those rotations that are
 # symmetries of the crystal: the orientation has to be known or learned.
 #
 # </details>
@@ -370,10 +375,11 @@ noticed.round(3)
 # %% [markdown]
 # ### Exercise 2: What becomes of the element?
 #
-# Replace each atom of an fcc crystal by one with twice the atomic number: carbon by magnesium, say. **Predict:** how many times
-# brighter does the brightest pixel of the patterns become? How much does the fingerprint change, compared with a change from fcc to bcc?
+# Replace each atom of an fcc crystal by one with twice the atomic number: carbon by magnesium, say. **Predict:** how
+# many times brighter is the brightest pixel of the patterns? Does the fingerprint change as much as from fcc to bcc?
 #
-# *Hint:* `example[4] | {"element": "Mg"}`; `diffraction_patterns` keeps the brightness, `combine_patterns` makes the fingerprint.
+# *Hint:* `example[4] | {"element": "Mg"}`; `diffraction_patterns` keeps the brightness, `combine_patterns` makes the
+# fingerprint.
 
 # %% tags=["hide-cell"]
 # @title Solution 2
@@ -393,21 +399,21 @@ outcome.round(2)
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# With twice the electrons an atom scatters twice as much, so the intensity grows fourfold; on the ring it grows even more, since the form
-# factors of heavier atoms fall less steeply. Dividing by the brightest pixel removes this factor, and the length scale removes
-# the size; all that is left of the element is how fast the peaks fade outwards. So a network cannot learn much about the
-# element, and one that has never seen an element is hardly at a disadvantage ([03](03_a_network_learns.ipynb)).
+# Twice the electrons scatter twice as strongly, so the intensity grows fourfold; on the ring even more, since the form
+# factors of heavier atoms fall less steeply. The division by the brightest pixel removes this factor; all that is left
+# of the element is how fast the peaks fade outwards. So a network that has never seen an element is hardly at a
+# disadvantage ([03](03_a_network_learns.ipynb)).
 #
 # </details>
 
 # %% [markdown]
 # ### Exercise 3: What if half of the atoms vanish?
 #
-# Remove a fraction c of the atoms of an fcc crystal at random. **Predict:** how many times weaker are the peaks at c = 1/2? Is the speckle
-# between them stronger at c = 1/4 or at c = 3/4?
+# Remove a fraction c of the atoms of an fcc crystal at random. **Predict:** how many times weaker are the peaks at
+# c = 1/2? Is the speckle between them stronger at c = 1/4 or at c = 3/4?
 #
-# *Hint:* `example[4] | {"vacancy_ratio": 0.5}` and `diffraction_patterns`. Call a pixel bright if, in the perfect crystal, it has more than
-# a tenth of the largest intensity, and dark if it has less than a ten-thousandth.
+# *Hint:* `example[4] | {"vacancy_ratio": 0.5}` and `diffraction_patterns`. Call a pixel bright if the perfect crystal
+# gives it more than a tenth of the largest intensity, and dark if less than a ten-thousandth.
 
 # %% tags=["hide-cell"]
 # @title Solution 3
@@ -425,20 +431,19 @@ pd.DataFrame(table).round(3)
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# In a peak all N atoms scatter in step: the amplitude falls as 1 − c, the intensity as (1 − c)². Elsewhere only the deviations
-# from the mean occupation scatter. Their phases are random, so their intensities add: N c (1 − c) times that of one atom. This is strongest
-# at c = 1/2 and the same for c and 1 − c (the table shows it relative to c = 1/2). After the division by the brightest pixel, what counts is the
-# ratio of speckle to peak, c / ((1 − c) N): the more atoms, the cleaner the fingerprint. A network has to cope with this speckle, not with a
-# shift of the peaks.
+# In a peak all N atoms scatter in step: the amplitude falls as 1 − c, the intensity as (1 − c)². Elsewhere only the
+# deviations from the mean occupation scatter. Their phases are random, so their intensities add: N c (1 − c) times that
+# of one atom, strongest at c = 1/2. A fingerprint shows the ratio of speckle to peak, c / ((1 − c) N): the more atoms,
+# the cleaner.
 #
 # </details>
 
 # %% [markdown]
 # ## Summary
 #
-# - A pattern is the square of a sum of waves, one from each atom; a fingerprint is six patterns in three colours, of the crystal
-#   scaled to a neighbour distance of 1 Å.
-# - Ours agrees with the reference's to rounding; the reference's quirks can be switched off, and we know how much they matter.
+# - A pattern is the square of a sum of waves, one from each atom; a fingerprint is six patterns in three colours, of
+#   the crystal scaled to a neighbour distance of 1 Å.
+# - Ours agrees with the reference's to rounding; we know how much the reference's quirks matter.
 # - Vacancies leave the peaks in place and add speckle that differs from crystal to crystal.
 #
 # Next: [03 Can a network learn to tell crystals apart?](03_a_network_learns.ipynb)

@@ -9,17 +9,17 @@
 # %% [markdown]
 # # Can a network learn to tell crystals apart?
 #
-# **In:** the [fingerprints](../docs/glossary.md#fingerprint) of [02](02_fingerprints.ipynb). **Out:** a trained network, its
-# confusion matrices and its errors, if there are any.
+# **In:** the [fingerprints](../docs/glossary.md#fingerprint) of [02](02_fingerprints.ipynb). **Out:** a trained
+# network, its confusion matrices and its errors.
 #
-# **Result:** the network of the paper, trained on pristine crystals only, names the right [class](../docs/glossary.md#class)
-# for <!--=cnn.pristine.accuracy:.2%-->…<!--/--> of them and for <!--=cnn.vacancies_25.accuracy:.2%-->…<!--/--> of their copies
-# that lack a quarter of the atoms.
+# **Result:** the network of the paper, trained on pristine crystals only, names the right
+# [class](../docs/glossary.md#class) for <!--=cnn.pristine.accuracy:.2%-->…<!--/--> of them and
+# for <!--=cnn.vacancies_25.accuracy:.2%-->…<!--/--> of their copies that lack a quarter of the atoms.
 #
 # ![Confusion matrix on defective crystals](../figures/table_04_confusion_vacancies_25.png)
 #
-# **Time:** about <!--=time.03_a_network_learns.minutes:.0f-->…<!--/--> minutes on two cores without a GPU; a minute or two with the
-# small sample below. The numbers in the text are those of the full run.
+# **Time:** about <!--=time.03_a_network_learns.minutes:.0f-->…<!--/--> minutes on two cores without a GPU; a minute or
+# two with the small sample below. The numbers in the text are those of the full run.
 
 # %% tags=["colab"]
 import os
@@ -69,7 +69,8 @@ networks.make_reproducible(seed, threads)
 # %% [markdown]
 # ## Data
 #
-# We have every crystal twice: pristine, and without a quarter of its atoms. The network is trained on pristine crystals only.
+# We have every crystal twice: pristine, and without a quarter of its atoms. The network is trained on pristine crystals
+# only.
 
 # %%
 recipes, images, remark = dataset.load(run.path(""))
@@ -90,8 +91,8 @@ for ax, text in zip(axes[:, 0], NAMES.values()):
     ax.text(-0.1, 0.5, text, rotation=90, ha="right", va="center", transform=ax.transAxes)
 
 # %% [markdown]
-# *One crystal of each class: the network learns from fingerprints like those above and is tested on those below, too.* We hold out a
-# twentieth of the structures, picked at random as in the paper: the network never trains on these.
+# *One crystal of each class: the network learns from fingerprints like those above and is tested on those below, too.*
+# We hold out a twentieth of the structures, picked at random as in the paper: the network never trains on these.
 
 # %%
 train, test = dataset.split(recipes, "random", held_out, seed)
@@ -100,10 +101,10 @@ print(f"{len(train)} structures to train on, {len(test)} held out")
 # %% [markdown]
 # ## The network
 #
-# Table 1 of the paper: six convolutions, two poolings, one hidden layer, seven probabilities. A *convolution* slides small images, its 7 × 7
-# kernels, over the picture and notes where they match; a *pooling* keeps the largest of 2 × 2 pixels; *dropout* silences a quarter of
-# the numbers at random during training, so that the network relies on none of them; *softmax* turns the last seven numbers into
-# probabilities. **Predict:** which layer has the most parameters?
+# Table 1 of the paper: six convolutions, two poolings, one hidden layer, seven probabilities. A *convolution* slides
+# small images, its 7 × 7 kernels, over the picture and notes where they match; a *pooling* keeps the largest of 2 × 2
+# pixels; *dropout* silences a quarter of the numbers at random during training, so that the network relies on none of
+# them; *softmax* turns the last seven numbers into probabilities. **Predict:** which layer has the most parameters?
 
 # %%
 keras.utils.set_random_seed(seed)
@@ -129,7 +130,8 @@ assert all(np.array_equal(ours, theirs) for ours, theirs in zip(model.get_weight
 table
 
 # %% [markdown]
-# The hidden layer `dense`, by far: each of its 128 units is connected to all 2,048 numbers that the last convolution puts out.
+# The hidden layer `dense`, by far: each of its 128 units is connected to all 2,048 numbers that the last convolution
+# puts out.
 
 # %%
 figure, ax = plt.subplots(figsize=(9, 2.8))
@@ -137,15 +139,16 @@ plots.draw_network(model, ax)
 run.save_figure(figure, "fig_03_network")
 
 # %% [markdown]
-# *From the fingerprint on the left to the classes on the right. The height of a box is the size of the image that its layer puts out, its
-# width the number of channels.*
+# *From the fingerprint on the left to the classes on the right. The height of a box is the size of its layer's image,
+# its width the number of channels.*
 #
 # ## Training
 #
-# The *loss* is the cross-entropy: minus the logarithm of the probability that the network gives to the true class, on average. The optimizer
-# Adam, a form of gradient descent, changes the parameters (the *weights*) after every 32 crystals, with a step of 10⁻³ as in the paper. An
-# *epoch* is one pass through all crystals. We depart from the paper in one point: the step falls to zero along half a cosine. With a
-# constant step the weights keep moving to the end, and chance decides on which side of a class boundary the nearest crystals lie.
+# The *loss* is the cross-entropy: minus the logarithm of the probability that the network gives to the true class, on
+# average. The optimizer Adam, a form of gradient descent, changes the parameters (the *weights*) after every 32
+# crystals, with a step of 10⁻³ as in the paper. An *epoch* is one pass through all crystals. Unlike the paper, we let
+# the step fall to zero along half a cosine: with a constant step the weights keep moving to the end, and chance decides
+# on which side of a class boundary the nearest crystals lie.
 
 # %%
 steps = -(-len(train) // 32) * table_1_epochs
@@ -153,8 +156,8 @@ optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, s
 model.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
 
 # %% [markdown]
-# After each epoch we ask how well the network does on the crystals held out. Keras calls the following function, and prints and keeps
-# what the function writes into `logs`.
+# After each epoch Keras calls this function, and prints and keeps what it writes into `logs`: how well the network does
+# on the crystals held out.
 
 # %%
 began = []  # when each epoch began, seconds
@@ -168,7 +171,8 @@ def score(epoch, logs):
 
 
 # %% [markdown]
-# **Predict:** after how many epochs does the loss on the crystals held out fall below 0.01? Is it higher for the defective ones?
+# **Predict:** after how many epochs does the loss on the crystals held out fall below 0.01? Is it higher for the
+# defective ones?
 
 # %%
 clock = keras.callbacks.LambdaCallback(
@@ -187,17 +191,18 @@ run.save_figure(figure, "fig_06_loss")
 
 # %% [markdown]
 # *Loss in training (mean over the epoch, with dropout) and, after each epoch, on the crystals held out, pristine and
-# defective. Where one of these two curves hides the other, vacancies cost nothing.* The training curve may lie above the others, since it
-# averages over a whole epoch of learning. The others may jump while the steps are large. With few crystals they lag behind: batch
-# normalisation, which rescales numbers by their running averages, needs some hundred steps until these settle. After <!--=cnn.table_1.random.epochs:.0f-->…<!--/--> epochs the loss
+# defective. Where one of these two curves hides the other, vacancies cost nothing.* The training curve may lie above
+# the others, since it averages over a whole epoch of learning. The others may jump while the steps are large, and lag
+# behind when crystals are few: batch normalisation, which rescales numbers by their running averages, needs some
+# hundred steps until these settle. After <!--=cnn.table_1.random.epochs:.0f-->…<!--/--> epochs the loss
 # is <!--=cnn.table_1.random.held_out.pristine.loss:.2g-->…<!--/--> on pristine crystals
 # and <!--=cnn.table_1.random.held_out.vacancies_25.loss:.2g-->…<!--/--> on defective ones.
 #
 # ## Crystals that lack a quarter of their atoms
 #
-# The network has never seen a vacancy. **Predict:** for how many of the defective crystals does it name the right class: 50 %, 90 %, more?
-# As in the paper, we count all structures, including those trained on, and then all their defective copies. A *confusion matrix* has a row for
-# each true class and a column for each answer.
+# The network has never seen a vacancy. **Predict:** for how many of the defective crystals does it name the right
+# class: 50 %, 90 %, more? As in the paper, we count all structures, including those trained on, and then all their
+# defective copies. A *confusion matrix* has a row for each true class and a column for each answer.
 
 # %%
 probabilities = {state: inference.predict(model, stack) for state, stack in images.items()}
@@ -212,16 +217,16 @@ for number, (state, matrix) in enumerate(confusion.items(), start=3):
 
 # %% [markdown]
 # *The numbers of crystals. On the diagonal (blue) the answer is right, off it (orange) wrong.* The network
-# names <!--=cnn.vacancies_25.accuracy:.2%-->…<!--/--> of the defective crystals correctly. Vacancies leave the peaks where they are and add
-# only faint [speckle](../docs/glossary.md#speckle).
+# names <!--=cnn.vacancies_25.accuracy:.2%-->…<!--/--> of the defective crystals correctly. Vacancies leave the peaks
+# where they are and add only faint [speckle](../docs/glossary.md#speckle).
 #
 # ## Why a random split says little
 #
 # A perfect score on pristine crystals may be mere memory: of the crystals held out at
-# random, <!--=cnn.random.held_out.twins:.0%-->…<!--/--> have a twin among those trained on, with the same fingerprint, pixel by pixel
-# ([evidence](14_networks_compared.ipynb)). So this time we hold out all structures of some elements (the split called *grouped*), and train the
-# network again from the same initial weights. `networks.train` compiles and fits as we did above, and resumes an interrupted training where it
-# stopped. **Predict:** how much does the accuracy on defective crystals drop?
+# random, <!--=cnn.random.held_out.twins:.0%-->…<!--/--> have a twin among those trained on, with the same fingerprint,
+# pixel by pixel ([evidence](14_networks_compared.ipynb)). So this time we hold out all structures of some elements (the
+# split called *grouped*), and train the network again from the same initial weights. `networks.train` compiles and fits
+# as above, and resumes an interrupted training. **Predict:** how much does the accuracy on defective crystals drop?
 
 # %%
 splits = {"random": (train, test), "grouped": dataset.split(recipes, "element", held_out, seed)}
@@ -253,14 +258,15 @@ pd.DataFrame(rows, columns=["split", "crystals", "held out", "right", "95 % inte
 
 # %% [markdown]
 # On elements that it has never seen, the network names the right class
-# for <!--=cnn.table_1.grouped.held_out.vacancies_25.accuracy:.2%-->…<!--/--> of the defective crystals: it has learned the structure, not
-# the element. The interval says how much that proves: with <!--=cnn.table_1.grouped.held_out.vacancies_25.structures:.0f-->…<!--/--> crystals,
-# the true share may be as low as <!--=cnn.table_1.grouped.held_out.vacancies_25.low:.1%-->…<!--/-->. Other networks and
-# other seeds do no worse ([evidence](14_networks_compared.ipynb)).
+# for <!--=cnn.table_1.grouped.held_out.vacancies_25.accuracy:.2%-->…<!--/--> of the defective crystals: it has learned
+# the structure, not the element. The interval says how much that proves:
+# with <!--=cnn.table_1.grouped.held_out.vacancies_25.structures:.0f-->…<!--/--> crystals, the true share may be as low
+# as <!--=cnn.table_1.grouped.held_out.vacancies_25.low:.1%-->…<!--/-->. Other networks and other seeds do no worse
+# ([evidence](14_networks_compared.ipynb)).
 #
 # ## What it gets wrong
 #
-# **Predict:** which classes does it confuse, if any? Remember that a bct_139 crystal with c/a near 1 is almost bcc.
+# **Predict:** which classes does it confuse, if any? Remember that bct_139 with c/a near 1 is almost bcc.
 
 # %%
 wrong = pd.DataFrame(
@@ -295,14 +301,15 @@ run.save_figure(figure, "fig_06b_wrong")
 
 # %% [markdown]
 # *Above: the first four crystals that either network gets wrong. Below: the pristine crystal of the answered class that
-# each of them most resembles.* The network of the random split gets <!--=cnn.table_1.random.all.vacancies_25.wrong:.0f-->…<!--/--> defective
-# crystals wrong, the other one <!--=cnn.table_1.grouped.all.vacancies_25.wrong:.0f-->…<!--/-->. Where two classes touch, a crystal near the
+# each most resembles.* The network of the random split
+# gets <!--=cnn.table_1.random.all.vacancies_25.wrong:.0f-->…<!--/--> defective crystals wrong, the other
+# one <!--=cnn.table_1.grouped.all.vacancies_25.wrong:.0f-->…<!--/-->. Where two classes touch, a crystal near the
 # boundary looks like both.
 #
 # ## A small network for later
 #
 # The network of the paper is large for such an easy task. One with a seventh of the parameters does just as well
-# ([evidence](14_networks_compared.ipynb)), and later notebooks use both. We train this *compact* network, too, and keep all three.
+# ([evidence](14_networks_compared.ipynb)). We train this *compact* network, too, and keep all three for later.
 
 # %%
 compact = networks.compact_network(seed)
@@ -337,13 +344,13 @@ run.save_results(results | {"time.03_a_network_learns.earlier_seconds": seconds}
 # %% [markdown]
 # ## Exercises
 #
-# Write down what you expect, try it in a new cell, and only then unfold the solution and the answer.
+# Write down what you expect, try it in a new cell, then unfold the solution.
 #
 # ### Exercise 1: What does a network answer when it is shown nothing?
 #
-# Show both networks a black fingerprint, the speckle of atoms without order (exponentially distributed intensities), the mean of
-# a bcc and an fcc fingerprint, and an fcc fingerprint a tenth as bright. **Predict:** which classes do they name, and how large is the
-# largest probability?
+# Show both networks a black fingerprint, the speckle of atoms without order (exponentially distributed intensities),
+# the mean of a bcc and an fcc fingerprint, and an fcc fingerprint a tenth as bright. **Predict:** which classes do they
+# name, and how large is the largest probability?
 #
 # *Hint:* `inference.predict(model, stack)`; the networks are `model` and `compact`.
 
@@ -363,19 +370,20 @@ pd.DataFrame(
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Always one of the seven: softmax shares out a probability of one among them, whatever it is shown. It compares the classes with each
-# other, not the fingerprint with those seen in training. So a fingerprint of nothing may get a probability that you would trust, and two
-# networks that agree on every crystal may disagree on it. Brightness means nothing, since the fingerprint divides it out, but nobody has told
-# the networks: to them, an fcc fingerprint a tenth as bright need not be fcc any more. [06](06_damage.ipynb) teaches a network to say
-# "none", and [07](07_what_to_refuse.ipynb) asks when to give no answer, a [refusal](../docs/glossary.md#refusal).
+# Always one of the seven: softmax shares out a probability of one among them. It compares the classes with each other,
+# not the fingerprint with those seen in training. So a fingerprint of nothing may get a probability that you would
+# trust, and two networks that agree on every crystal may disagree on it. Brightness means nothing, since it is
+# divided out, but nobody has told the networks: to them, an fcc fingerprint a tenth as bright need not be fcc any more.
+# [06](06_damage.ipynb) teaches a network to say "none", and [07](07_what_to_refuse.ipynb) asks when to give no answer,
+# a [refusal](../docs/glossary.md#refusal).
 #
 # </details>
 #
 # ### Exercise 2: Is a network needed at all?
 #
-# The simplest method learns nothing: keep a few pristine fingerprints of each class, and give a defective crystal the class of the one
-# that is nearest, pixel by pixel. **Predict:** how many of each class must you keep, 1, 5 or 25, to be right for 95 % of the defective
-# crystals held out?
+# The simplest method learns nothing: keep a few pristine fingerprints of each class, and give a defective crystal the
+# class of the nearest, pixel by pixel. **Predict:** how many of each class must you keep, 1, 5 or 25, to be right for
+# 95 % of the defective crystals held out?
 #
 # *Hint:* `NearestNeighbors(n_neighbors=1).fit(kept).kneighbors(shown)[1]`.
 
@@ -396,21 +404,21 @@ pd.Series(looked_up).unstack().rename_axis("kept of each class").style.format("{
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# A handful: the peaks of a defective crystal lie where those of the perfect one lie, and the speckle that the missing atoms cause
-# is faint beside them. One fingerprint may be too few where a class holds several structures or a range of c/a. So the network's success here
-# does not show that a network is needed: every accuracy needs a baseline beside it. What a network can do is learn what does
-# not matter, and [06](06_damage.ipynb) damages the crystals until that pays off.
+# A handful: the peaks of a defective crystal lie where those of the perfect one lie, and the speckle is faint beside
+# them. One fingerprint may be too few where a class holds several structures or a range of c/a. So the network's
+# success does not show that a network is needed: every accuracy needs a baseline beside it. What a network can do is
+# learn what does not matter, and [06](06_damage.ipynb) damages the crystals until that pays off.
 #
 # </details>
 
 # %% [markdown]
 # ## Summary
 #
-# - A network is a function with many parameters; training changes them so that the right class gets a high probability. Here this takes
-#   fifteen lines of Keras, `compile` and `fit`.
-# - Trained on pristine crystals only, the network of the paper is right for <!--=cnn.vacancies_25.accuracy:.2%-->…<!--/--> of the crystals
-#   that lack a quarter of their atoms.
-# - A random split flatters: hold out the kind of crystal that the network will meet in use. On elements never seen it is right
-#   for <!--=cnn.table_1.grouped.held_out.vacancies_25.accuracy:.2%-->…<!--/--> of the defective crystals.
+# - A network is a function with many parameters; training changes them so that the right class gets a high
+#   probability. Here this takes fifteen lines of Keras, `compile` and `fit`.
+# - Trained on pristine crystals only, the network of the paper is right
+#   for <!--=cnn.vacancies_25.accuracy:.2%-->…<!--/--> of the crystals that lack a quarter of their atoms.
+# - A random split flatters: hold out the kind of crystal that the network will meet in use. On elements never seen it
+#   is right for <!--=cnn.table_1.grouped.held_out.vacancies_25.accuracy:.2%-->…<!--/--> of the defective crystals.
 #
 # Next: [04 What does the network look at?](04_what_it_looks_at.ipynb) asks which part of a fingerprint decides.

@@ -15,8 +15,9 @@
 #
 # **Result:** at a few peaks, most of them bright. Erase the eight that the maps mark most strongly, and the network of
 # the paper loses <!--=maps.removal.highlighted.loss_8:.0%-->…<!--/--> of its accuracy; erase eight random peaks, and
-# it loses <!--=maps.removal.random_peaks.loss_8:.0%-->…<!--/-->. But it takes no map to find peaks that matter
-# ([evidence](15_response_maps_tested.ipynb)).
+# it loses <!--=maps.removal.random_peaks.loss_8:.0%-->…<!--/-->. But the peaks that maps of random weights mark
+# cost <!--=maps.removal.highlighted_random_weights.loss_8:.0%-->…<!--/-->, too: it takes no learning to find peaks that
+# matter ([evidence](15_response_maps_tested.ipynb)).
 #
 # ![Response maps of every class](../figures/fig_08_response_maps.png)
 #

@@ -9,18 +9,18 @@
 # %% [markdown]
 # # Can the classes be found without labels?
 #
-# **In:** the [fingerprints](../docs/glossary.md#fingerprint) of [02](02_fingerprints.ipynb). **Out:** three embeddings and their
-# clusters, as in the report; an embedding that knows what damage is, and what is found there.
+# **In:** the [fingerprints](../docs/glossary.md#fingerprint) of [02](02_fingerprints.ipynb). **Out:** three
+# embeddings and their clusters, as in the report; an embedding that knows what damage is, and what is found there.
 #
-# **Result:** k-means with seven clusters is right for <!--=lesson.linear_pca.accuracy:.1%-->…<!--/--> of the crystals in linear PCA
-# and for <!--=lesson.autoencoder.accuracy:.1%-->…<!--/--> in an autoencoder. HDBSCAN, which is told no
-# number, finds <!--=lesson.physics.clusters-->…<!--/--> clusters, nearly one for
-# each [prototype](../docs/glossary.md#prototype) (adjusted Rand index <!--=lesson.physics.ari:.3f-->…<!--/-->).
+# **Result:** k-means with seven clusters is right for <!--=lesson.linear_pca.accuracy:.1%-->…<!--/--> of the crystals
+# in linear PCA and for <!--=lesson.autoencoder.accuracy:.1%-->…<!--/--> in an autoencoder. HDBSCAN, which is told no
+# number, finds <!--=lesson.physics.clusters-->…<!--/--> clusters, nearly one for each
+# [prototype](../docs/glossary.md#prototype) (adjusted Rand index <!--=lesson.physics.ari:.3f-->…<!--/-->).
 #
 # ![Clusters in the embedding](../figures/fig_08c_embedding.png)
 #
-# **Time:** about <!--=time.05_without_labels.minutes:.0f-->…<!--/--> minutes on two cores; a minute with the parameters below, which
-# take few crystals. The numbers in the text are those of the full run.
+# **Time:** about <!--=time.05_without_labels.minutes:.0f-->…<!--/--> minutes on two cores; a minute with the
+# parameters below, which take few crystals. The numbers in the text are those of the full run.
 
 # %% tags=["colab"]
 import os
@@ -76,8 +76,9 @@ networks.make_reproducible(seed, threads)
 # %% [markdown]
 # ## Data
 #
-# A fingerprint is a point in a space of 64 × 64 × 3 dimensions, one for each pixel and channel. Crystals that look alike are points that lie
-# close together. The [classes](../docs/glossary.md#class) are here only to mark the result, after it is there.
+# A fingerprint is a point in a space of 64 × 64 × 3 dimensions, one for each pixel and channel. Crystals that look
+# alike are points that lie close together. The [classes](../docs/glossary.md#class) are here only to mark the result,
+# after it is there.
 
 # %%
 recipes, images, remark = dataset.load(run.path(""))
@@ -90,8 +91,8 @@ pictures.shape
 # %% [markdown]
 # ## Fewer dimensions: linear PCA
 #
-# Principal component analysis turns the axes so that the first follows the greatest variance, the second the greatest of what is
-# left, and so on. **Predict:** how many of the 12,288 axes hold 95 % of the variance?
+# Principal component analysis turns the axes so that the first follows the greatest variance, the second the greatest
+# of what is left, and so on. **Predict:** how many of the 12,288 axes hold 95 % of the variance?
 
 # %%
 pca = PCA(n_components, random_state=seed).fit(pictures)
@@ -112,14 +113,15 @@ ax.legend(loc="center right")
 run.save_figure(figure, "fig_04_scree")
 
 # %% [markdown]
-# *Scree plot; the dotted line is 95 %.* Only <!--=clusters.pca.components_95:.0f-->…<!--/--> are needed: crystals of a class look alike. The
-# report needed about 50; its crystals are real ones, with more to vary ([evidence](16_clusterings_compared.ipynb)).
+# *Scree plot; the dotted line is 95 %.* Only <!--=clusters.pca.components_95:.0f-->…<!--/--> are needed: crystals of
+# a class look alike. The report needed about 50; its crystals are real ones, with more to vary
+# ([evidence](16_clusterings_compared.ipynb)).
 #
 # ## Bent axes: kernel PCA
 #
-# A kernel replaces the scalar product of two fingerprints by a function of it, here the polynomial (x·y / 12288 + 1)³ as in the report. The
-# axes may then bend. But x·y is small for fingerprints as dark as these, and the polynomial nearly a straight line. **Predict:** will
-# it matter?
+# A kernel replaces the scalar product of two fingerprints by a function of it, here the polynomial (x·y / 12288 + 1)³
+# as in the report. The axes may then bend. But for fingerprints as dark as these x·y is small, and the polynomial
+# nearly a straight line. **Predict:** will it matter?
 
 # %%
 kernel_pca = KernelPCA(n_components, kernel="poly", eigen_solver="randomized", random_state=seed)
@@ -128,8 +130,9 @@ embeddings["kernel PCA"] = kernel_pca.fit_transform(pictures)
 # %% [markdown]
 # ## A network that copies: the autoencoder
 #
-# An autoencoder learns to put out what it is shown, through a bottleneck. What passes the bottleneck must sum up the fingerprint, and that
-# is the embedding. The bottleneck of the report has two units. **Predict:** can two numbers say what a fingerprint looks like?
+# An autoencoder learns to put out what it is shown, through a bottleneck. What passes the bottleneck must sum up the
+# fingerprint, and that is the embedding. The bottleneck of the report has two units. **Predict:** can two numbers say
+# what a fingerprint looks like?
 
 # %%
 keras.utils.set_random_seed(seed)
@@ -165,9 +168,9 @@ ax.set_title(f"The autoencoder learns from {len(train):,} crystals")
 run.save_figure(figure, "fig_05_autoencoder_loss")
 
 # %% [markdown]
-# *Mean squared error by epoch, of training (the mean over the epoch) and on the twentieth held out.* In the
-# end it is <!--=lesson.autoencoder.loss:.1e-->…<!--/--> and <!--=lesson.autoencoder.validation_loss:.1e-->…<!--/-->: what was learned
-# holds for crystals not trained on. What comes out?
+# *Mean squared error by epoch, of training (the mean over the epoch) and on the twentieth held out.* In the end it
+# is <!--=lesson.autoencoder.loss:.1e-->…<!--/--> and <!--=lesson.autoencoder.validation_loss:.1e-->…<!--/-->: what
+# was learned holds for crystals not trained on. What comes out?
 
 # %%
 figure, axes = plt.subplots(2, 7, figsize=(7, 2.4))
@@ -179,20 +182,21 @@ for label, (above, below) in enumerate(axes.T):
     above.set_title(CLASSES[label])
 
 # %% [markdown]
-# *A crystal of each class: what goes in (above), and what comes out (below).* Two numbers are enough for some large classes. The others
-# get the fingerprint of a large one, or a mixture.
+# *A crystal of each class: what goes in (above), and what comes out (below).* Two numbers are enough for some large
+# classes. The others get the fingerprint of a large one, or a mixture.
 #
 # ## Seven clusters
 #
-# k-means places seven centres and gives each crystal to the nearest; each centre then moves to the middle of its crystals, and so on until
-# nothing moves. Seven is put in by hand. **Predict:** in which embedding does it do best? Which classes does it lose?
+# k-means places seven centres and gives each crystal to the nearest; each centre then moves to the middle of its
+# crystals, and so on until nothing moves. Seven is put in by hand. **Predict:** in which embedding does it do best?
+# Which classes does it lose?
 
 # %%
 k_means = {name: KMeans(7, n_init=10, random_state=seed).fit(stack) for name, stack in embeddings.items()}
 
 # %% [markdown]
-# A cluster has a number, not a name. We give the seven names to the seven clusters so that as many crystals as possible are right, as the
-# report does; no other permutation is better.
+# A cluster has a number, not a name. We give the seven names to the seven clusters so that as many crystals as
+# possible are right, as the report does; no other permutation is better.
 
 # %%
 names, accuracy = {}, {}
@@ -219,24 +223,25 @@ plots.class_legend(figure, loc="outside lower center", ncols=7)
 run.save_figure(figure, "fig_08_clusters")
 
 # %% [markdown]
-# *Dots: crystals, in the colour of their true class. Rings: the centres that k-means found, in the colour of the class that the cluster
-# is matched with. A and B show two of fifty dimensions. Each panel has units of its own.* Linear and kernel PCA hardly differ, as the nearly
-# straight polynomial let us expect. The report gives 84 % for these. The autoencoder depends on the
-# seed: <!--=clusters.k_means.autoencoder_2.pristine.accuracy:.1%-->…<!--/--> on average
-# ± <!--=clusters.k_means.autoencoder_2.pristine.accuracy.spread:.1%-->…<!--/-->; a wider bottleneck is more
+# *Dots: crystals, in the colour of their true class. Rings: the centres that k-means found, in the colour of the
+# class that the cluster is matched with. A and B show two of fifty dimensions. Each panel has units of its own.*
+# Linear and kernel PCA hardly differ, as the nearly straight polynomial let us expect. The report gives 84 % for
+# these. The autoencoder depends on the seed: <!--=clusters.k_means.autoencoder_2.pristine.accuracy:.1%-->…<!--/--> on
+# average ± <!--=clusters.k_means.autoencoder_2.pristine.accuracy.spread:.1%-->…<!--/-->; a wider bottleneck is more
 # reliable ([evidence](16_clusterings_compared.ipynb)). Which cluster holds what?
 
 # %%
 pd.crosstab(recipes.prototype, pd.Series(k_means["linear PCA"].labels_, name="k-means in linear PCA"))
 
 # %% [markdown]
-# Large prototypes get a cluster each. The small ones, sc and all of bct_139 among them, are added to the nearest large one. Accuracy hides that,
-# for the small classes count little in it.
+# Large prototypes get a cluster each. The small ones, sc and all of bct_139 among them, are added to the nearest
+# large one. Accuracy hides that, for the small classes count little in it.
 #
 # ## Show it what damage does
 #
-# What makes two crystals the same? Neither vacancies, nor a jitter of the atoms, a strain of a percent or the element. All that can be simulated
-# without a label: we make *views* of some crystals, copies that differ in just these ways.
+# What makes two crystals the same? Neither vacancies, nor a jitter of the atoms, a strain of a percent or the
+# element. All that can be simulated without a label: we make *views* of some crystals, copies that differ in just
+# these ways.
 
 # %%
 chosen = recipes.sample(min(view_structures, len(recipes)), random_state=seed).sort_index()
@@ -253,8 +258,9 @@ def look_at(view):
 seen = np.array(dataset.in_parallel(look_at, views.to_dict("records"), "views", n_jobs))
 
 # %% [markdown]
-# Now we look for the directions in which views of one crystal lie close, compared with other crystals. That is discriminant analysis, with every
-# crystal as a class of its own. The square root makes weak peaks count. **Predict:** will clusters in it be classes, or prototypes?
+# Now we look for the directions in which views of one crystal lie close, compared with other crystals. That is
+# discriminant analysis, with every crystal as a class of its own. The square root makes weak peaks count.
+# **Predict:** will clusters in it be classes, or prototypes?
 
 # %%
 n_principal = min(150, len(seen) // 4)
@@ -268,8 +274,8 @@ physics = embedding.transform(images["vacancies"][:, on_ring]).astype(float)
 physics.shape
 
 # %% [markdown]
-# We look for clusters among the crystals that lack a quarter of their atoms. HDBSCAN takes dense regions that hold at least fifteen
-# crystals, however many there are; what lies between them is noise, -1. **Predict:** how many clusters?
+# We look for clusters among the crystals that lack a quarter of their atoms. HDBSCAN takes dense regions that hold at
+# least fifteen crystals, however many there are; what lies between them is noise, -1. **Predict:** how many clusters?
 
 # %%
 found = HDBSCAN(min_cluster_size=15, min_samples=5, copy=True).fit_predict(physics)
@@ -280,11 +286,13 @@ pd.crosstab(recipes.prototype, pd.Series(found, name="HDBSCAN"))
 
 # %% [markdown]
 # The adjusted Rand index counts pairs of crystals: 1 if the clusters are the prototypes, 0 if chance does as well. It
-# is <!--=lesson.physics.ari:.3f-->…<!--/-->: the clusters are prototypes, not classes, and no label was used. HDBSCAN deserves most of the
-# credit: in linear PCA it reaches <!--=clusters.hdbscan.linear_PCA.vacancies.prototypes.ari:.3f-->…<!--/-->, with more of the prototypes
-# cut in pieces but none joined to another ([evidence](16_clusterings_compared.ipynb)).
+# is <!--=lesson.physics.ari:.3f-->…<!--/-->: the clusters are prototypes, not classes, and no label was used. HDBSCAN
+# deserves most of the credit: in linear PCA it
+# reaches <!--=clusters.hdbscan.linear_PCA.vacancies.prototypes.ari:.3f-->…<!--/-->, with more of the prototypes cut
+# in pieces but none joined to another ([evidence](16_clusterings_compared.ipynb)).
 #
-# For the eye we lay the sixteen dimensions flat with t-SNE, which keeps neighbours together; the distances between groups mean nothing.
+# For the eye we lay the sixteen dimensions flat with t-SNE, which keeps neighbours together; the distances between
+# groups mean nothing.
 
 # %%
 shown = order[:3000]
@@ -314,9 +322,10 @@ plots.class_legend(figure, loc="outside lower center", ncols=7)
 run.save_figure(figure, "fig_08c_embedding")
 
 # %% [markdown]
-# *Defective crystals in the embedding, laid flat by t-SNE. A: by cluster, in arbitrary colours. B: by true class, with the names of
-# prototypes.* hex/rh falls apart into hcp, dhcp, graphite and others, which are indeed different crystals. A label for each cluster is
-# then enough: <!--=labels.budget-->…<!--/--> labels name <!--=labels.clusters.vacancies:.2%-->…<!--/--> of the other defective crystals correctly,
+# *Defective crystals in the embedding, laid flat by t-SNE. A: by cluster, in arbitrary colours. B: by true class,
+# with the names of prototypes.* hex/rh falls apart into hcp, dhcp, graphite and others, which are indeed different
+# crystals. A label for each cluster is then enough: <!--=labels.budget-->…<!--/--> labels
+# name <!--=labels.clusters.vacancies:.2%-->…<!--/--> of the other defective crystals correctly,
 # and <!--=labels.clusters.real:.1%-->…<!--/--> of the real ones ([evidence](16_clusterings_compared.ipynb)).
 
 # %%
@@ -335,12 +344,12 @@ run.save_results(results)
 # %% [markdown]
 # ## Exercises
 #
-# Write down what you expect, then run. The solutions are folded.
+# Predict, then run. The solutions are folded.
 #
 # ### Exercise 1: What is a clustering worth that knows nothing?
 #
-# Put the crystals into seven clusters by throwing dice; all into one; each into one of its own. **Predict:** accuracy, purity and adjusted
-# Rand index of these. Hint: `clustering.scores(labels, clusters)`.
+# Put the crystals into seven clusters by throwing dice; all into one; each into one of its own. **Predict:**
+# accuracy, purity and adjusted Rand index of these. Hint: `clustering.scores(labels, clusters)`.
 
 # %% tags=["hide-cell"]
 # @title Solution 1
@@ -355,16 +364,18 @@ worth[["clusters", "accuracy", "balanced_accuracy", "purity", "ari"]].round(3)
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Only the adjusted Rand index, which counts pairs of crystals and takes off what chance gives, is zero for all three. Purity rewards many
-# clusters and is perfect for one each; accuracy rewards large classes, and all in one scores what the trivial answer scores. Neither means
-# anything alone: beside it belong the number of clusters, the trivial answer, and a score that knows chance.
+# Only the adjusted Rand index, which counts pairs of crystals and takes off what chance gives, is zero for all three.
+# Purity rewards many clusters and is perfect for one each; accuracy rewards large classes, and all in one scores what
+# the trivial answer scores. Neither means anything alone: give the number of clusters, the trivial answer and a score
+# that knows chance, too.
 #
 # </details>
 #
 # ### Exercise 2: What does a principal component look like?
 #
-# A component is a direction in the space of fingerprints, hence a fingerprint itself, with positive and negative pixels. **Predict:** what do
-# the first three show, and which prototypes lie at their ends? Hint: `pca.components_`; draw the two signs apart.
+# A component is a direction in the space of fingerprints, hence a fingerprint itself, with positive and negative
+# pixels. **Predict:** what do the first three show, and which prototypes lie at their ends? Hint: `pca.components_`;
+# draw the two signs apart.
 
 # %% tags=["hide-cell"]
 # @title Solution 2
@@ -381,19 +392,22 @@ assert np.allclose(pca.components_ @ pca.components_.T, np.eye(n_components), at
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Each sign shows the peaks of the prototypes at that end: the first component weighs the peaks of one large class against those of another,
-# and its value says which of the two a fingerprint has. (Which end is positive is arbitrary.) PCA looks for the greatest variance, and that lies
-# between the most frequent prototypes. Four simple cubic crystals move no component, and so they are lost before the clustering starts.
+# Each sign shows the peaks of the prototypes at that end: the first component weighs the peaks of one large class
+# against those of another, and its value says which of the two a fingerprint has. (Which end is positive is
+# arbitrary.) PCA looks for the greatest variance, and that lies between the most frequent prototypes. Four simple
+# cubic crystals move no component, and so they are lost before the clustering starts.
 #
 # </details>
 
 # %% [markdown]
 # ## Summary
 #
-# - k-means with seven clusters finds the large classes, in linear PCA for <!--=lesson.linear_pca.accuracy:.1%-->…<!--/--> of the crystals
-#   (the report: 84.09 %), and loses the small ones.
-# - HDBSCAN, which takes clusters of any shape and number, finds nearly every prototype without a label; an embedding that has been shown
-#   what damage does adds little to that.
-# - Accuracy alone says little: ask for the number of clusters, for the trivial answer, and for a score that knows chance.
+# - k-means with seven clusters finds the large classes, in linear PCA
+#   for <!--=lesson.linear_pca.accuracy:.1%-->…<!--/--> of the crystals (the report: 84.09 %), and loses the small
+#   ones.
+# - HDBSCAN, which takes clusters of any shape and number, finds nearly every prototype without a label; an embedding
+#   that has been shown what damage does adds little to that.
+# - Accuracy alone says little: ask for the number of clusters, for the trivial answer, and for a score that knows
+#   chance.
 #
 # Next: [06 Damage](06_damage.ipynb) takes atoms away until a network fails.

@@ -80,12 +80,12 @@ earlier = []  # seconds of what an interrupted run had done
 # %% [markdown]
 # ## Missing or displaced
 #
-# In a real crystal some atoms are missing, and the others vibrate. We measure the first by the fraction of
-# *vacancies*, the second by σ, the standard deviation of each coordinate, as a fraction of the nearest-neighbour
-# distance. Metals melt near σ = 8 %.
+# In a real crystal some atoms are missing, and the others vibrate. We measure the first by the fraction of *vacancies*,
+# the second by σ, the standard deviation of each coordinate, as a fraction of the nearest-neighbour distance. Metals
+# melt near σ = 8 %.
 #
-# **Predict:** what happens to the peaks of a fingerprint when half of the atoms are gone? And when all atoms are
-# displaced by 10 %?
+# **Predict:** what happens to the peaks of a fingerprint when half of the atoms are gone? And when all are displaced by
+# 10 %?
 
 # %%
 dice = np.random.default_rng(seed)
@@ -104,17 +104,15 @@ for ax in axes[1:]:
     ax.set_ylabel("")
 
 # %% [markdown]
-# *Copper, 256 atoms. Both light up the space between the peaks; displacement also dims the outer peaks.* What the
-# peaks lose becomes a background of [speckle](../docs/glossary.md#speckle). Vacancies lower all peaks alike: the
-# intensity is multiplied by the square of the fraction of atoms that stay. Displacements lower a peak at scattering
-# vector $s$ by the Debye–Waller factor $\exp(-4\pi^2 s^2 \sigma^2)$, outer peaks more than inner ones. **Neither
-# moves a peak.**
+# *Copper, 256 atoms. Displacement also dims the outer peaks.* What the peaks lose becomes a background of
+# [speckle](../docs/glossary.md#speckle). Vacancies multiply all peaks by the square of the fraction of atoms that stay;
+# displacements multiply a peak at scattering vector $s$ (in 1/neighbour distance, as $\sigma$ is in neighbour distances) by the Debye–Waller factor $\exp(-4\pi^2 s^2 \sigma^2)$, which
+# is smaller further out. **Neither moves a peak.**
 #
 # ## A length scale that damage does not move
 #
-# All positions are first divided by a length scale, so that size does not count. In the paper this is the mean
-# distance to the nearest neighbour. **Predict:** what do displacements do to that mean? (Of twelve neighbours, only
-# the closest counts.)
+# In the paper the length scale is the mean distance to the nearest neighbour. **Predict:** what do displacements do to
+# that mean? (Of twelve neighbours, only the closest counts.)
 #
 # An alternative is the *powder pattern*, the diffraction averaged over all orientations. Debye's formula needs only
 # the distances $r_{ij}$ between atoms:
@@ -146,11 +144,11 @@ table["first peak, length_scale()"] = [length_scale(atoms, "powder") / nearest f
 pd.DataFrame(table, index=list(examples)).round(3)
 
 # %% [markdown]
-# The first peak of fcc and bcc lies at √(3/2) in these units, so we take √(3/2) / s as the length. By hand or by
-# `length_scale`, it hardly changes; the mean distance to the nearest neighbour shrinks markedly when atoms are
-# displaced. Does that hold for other crystals, and up to what damage? We try vacancies, independent displacements,
-# and thermal [waves](../docs/glossary.md#wave), in which neighbours move together, as heat makes them
-# ([evidence](17_damage_compared.ipynb)). From here on, all tests use elements that no network was trained on.
+# The first peak of fcc and bcc lies at √(3/2) in these units, so we take √(3/2) / s as the length. It hardly changes;
+# the mean distance to the nearest neighbour shrinks markedly when atoms are displaced. Does that hold for other
+# crystals, and up to what damage? We also try thermal [waves](../docs/glossary.md#wave), which move neighbours
+# together, as heat does ([evidence](17_damage_compared.ipynb)). From here on, all tests use elements that no network
+# was trained on.
 
 
 # %%
@@ -184,21 +182,19 @@ figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", 
 run.save_figure(figure, "fig_11a_length_scale")
 
 # %% [markdown]
-# *Length scale of damaged crystals, relative to the same crystal undamaged: median, and the range that holds eight in
-# ten.* At σ = 20 % the mean nearest-neighbour distance has shrunk
-# to <!--=scale.nearest_neighbour.displacement_20.median:.0%-->…<!--/-->; when few neighbours are left, it grows. The
-# first peak stays as long as it can be found: at σ = 20 % it has moved by more than 5 % in
-# only <!--=scale.powder.displacement_20.moved:.0%-->…<!--/--> of the crystals, at 25 %
-# in <!--=scale.powder.displacement_25.moved:.0%-->…<!--/-->. By then a speckle, or another peak, is often the
-# strongest, and the scale jumps.
+# *Length scale of damaged crystals: median, and the range that holds eight in ten.* At σ = 20 % the mean
+# nearest-neighbour distance has shrunk to <!--=scale.nearest_neighbour.displacement_20.median:.0%-->…<!--/-->; when few
+# neighbours are left, it grows. The first peak stays as long as it can be found: at σ = 20 % it has moved by more than
+# 5 % in only <!--=scale.powder.displacement_20.moved:.0%-->…<!--/--> of the crystals, at 25 %
+# in <!--=scale.powder.displacement_25.moved:.0%-->…<!--/-->. By then speckle, or another peak, is often stronger, and
+# the scale jumps.
 #
 # ## Damaged crystals to learn from
 #
-# Each crystal appears twice, with random damage: up to 94 % vacancies without displacements, up to 24 % displacement
-# without vacancies, less of each where both occur (inside a quarter of an ellipse); up to 2 % strain; 32 to 512
-# atoms. One in sixteen stays perfect. The [prototypes](../docs/glossary.md#prototype) that are hardest to tell apart
-# appear more often. All displacements are independent, on purpose: the tests will show whether that is good enough
-# for heat.
+# Each crystal appears twice, with random damage: up to 94 % vacancies or up to 24 % displacement, less of each where
+# both occur; up to 2 % strain; 32 to 512 atoms. One in sixteen stays perfect. The
+# [prototypes](../docs/glossary.md#prototype) that are hardest to tell apart appear more often. All displacements are
+# independent: the tests will show whether that is good enough for heat.
 
 
 # %%
@@ -221,9 +217,9 @@ others = counterexamples.make_counterexamples(kinds_of_none, seed + 1, seen)
 print({name: len(recipes) for name, recipes in to_train.items()}, len(others), "of none of the classes")
 
 # %% [markdown]
-# A network with seven answers must give one of them, even for a glass. So ours gets an eighth, "none", and structures
-# to learn it from: crystals of random space groups, and random points that keep their distance, both
-# [outliers](../docs/glossary.md#outlier): none of the seven [classes](../docs/glossary.md#class).
+# A network with seven answers must give one of them, even for a glass. So ours gets an eighth, "none" of the
+# [classes](../docs/glossary.md#class), and [outliers](../docs/glossary.md#outlier) to learn it from: crystals of random
+# space groups, and random points that keep their distance.
 
 
 # %%
@@ -241,10 +237,9 @@ train_images = images_of(to_train) | images_of({"robust/others": others}, counte
 # %% [markdown]
 # ## A small network
 #
-# Three convolutions with large strides, each with batch normalisation, and one dense layer. It looks at the *square
-# root* of the intensity, so that peaks made faint by damage count for more (here that turns out to be [worth
-# little](17_damage_compared.ipynb)). **Predict:** does it have more or fewer parameters than the network of Table 1,
-# which has <!--=cnn.table_1.parameters:,-->…<!--/-->?
+# Our network looks at the *square root* of the intensity, so that faint peaks count for more (here that turns out to be
+# [worth little](17_damage_compared.ipynb)). **Predict:** does it have more or fewer parameters than the network of
+# Table 1, which has <!--=cnn.table_1.parameters:,-->…<!--/-->?
 
 # %%
 keras.utils.set_random_seed(seed)
@@ -260,9 +255,8 @@ small = keras.Model(inputs, outputs, name="compact")
 networks.layer_table(small)
 
 # %% [markdown]
-# It is trained as in [lesson 03](03_a_network_learns.ipynb), with one trick: every epoch shows a random mirror image
-# of each fingerprint. The mirror image belongs to the same class and has its speckle elsewhere: new data, free of
-# charge.
+# It is trained as in [lesson 03](03_a_network_learns.ipynb), with one trick: every epoch shows a random mirror image of
+# each fingerprint. It belongs to the same class and has its speckle elsewhere: new data, free of charge.
 
 # %%
 pictures = np.concatenate([*train_images.values()])
@@ -276,11 +270,11 @@ history[["epoch", "loss", "accuracy"]].tail(3).round(4)
 # %% [markdown]
 # ## When to refuse
 #
-# A network always has a largest probability. How low may it be before we distrust the answer? Crystals set aside,
-# with mild damage (up to 40 % vacancies and σ = 8 %), set a threshold for each class: all
-# but <!--=robust.error_rate:.0%-->…<!--/--> of the true crystals of the class lie above it. An answer below it
-# becomes a [refusal](../docs/glossary.md#refusal). (This is *conformal prediction*: on average, other crystals *like
-# these* are refused no more often.) **Predict:** will all classes get the same threshold?
+# How low may the largest probability be before we distrust the answer? Crystals set aside, with mild damage (up to 40 %
+# vacancies and σ = 8 %), set a threshold for each class: all but <!--=robust.error_rate:.0%-->…<!--/--> of the true
+# crystals of the class lie above it. An answer below it becomes a [refusal](../docs/glossary.md#refusal). (This is
+# *conformal prediction*: on average, other crystals *like these* are refused no more often.) **Predict:** will all
+# classes get the same threshold?
 
 # %%
 seeds = {"calibration": seed + 4, "check": seed + 5}
@@ -300,8 +294,8 @@ pd.DataFrame(columns, index=CLASSES).round(4)
 # %% [markdown]
 # *Threshold of each class, and the share of other true crystals that is
 # refused:* <!--=robust.refused.crystals:.2%-->…<!--/--> of all. A class whose crystals are hard to tell has a low
-# threshold. Unlike the plain quantile by hand, the library's threshold allows for the small number of crystals that
-# set it. How many outliers get through is the question of [lesson 07](07_what_to_refuse.ipynb).
+# threshold. Unlike the quantile by hand, the library's threshold allows for the small number of crystals that set it.
+# [Lesson 07](07_what_to_refuse.ipynb) asks how many outliers get through.
 #
 # The network and its [verdict](../docs/glossary.md#verdict) travel with the package.
 
@@ -313,9 +307,8 @@ store.save_json(run.path("robust.json"), verdict)
 # %% [markdown]
 # ## How far does it hold?
 #
-# The tests always use the same crystals, equally many of each prototype, and change one thing at a time. **Predict:**
-# at which σ does the accuracy fall? Remember where the length scale breaks down. Are waves worse than independent
-# displacements?
+# All tests use the same crystals, equally many of each prototype, and change one thing at a time. **Predict:** at which
+# σ does the accuracy fall? Are waves worse than independent displacements?
 
 # %%
 base = pristine(test_per_kind, seed + 3, unseen)
@@ -354,13 +347,12 @@ run.save_figure(figure, "fig_11g_compact")
 # *The compact network, <!--=robust.all-->…<!--/--> crystals a test, bars 95 % intervals.* Even of crystals that lack
 # 90 % of their atoms, <!--=robust.compact.vacancies_90.accuracy:.1%-->…<!--/--> are named correctly. The fall comes
 # between σ = 20 % (<!--=robust.compact.displacements_20.accuracy:.1%-->…<!--/-->) and 25 %
-# (<!--=robust.compact.displacements_25.accuracy:.1%-->…<!--/-->), where the first peak sinks into the speckle and
-# takes the length scale with it ([evidence](17_damage_compared.ipynb)). The network notices: at 20 % it
+# (<!--=robust.compact.displacements_25.accuracy:.1%-->…<!--/-->), where the first peak sinks into the speckle and takes
+# the length scale with it ([evidence](17_damage_compared.ipynb)). The network notices: at 20 % it
 # answers <!--=robust.compact.displacements_20.answered:.1%-->…<!--/-->, and
 # only <!--=robust.compact.displacements_20.wrong_accepted:.1%-->…<!--/--> of all are wrong and accepted. Waves, which
-# it was not trained on, cost little: at 15 % <!--=robust.compact.waves_15.accuracy:.1%-->…<!--/--> are right. How
-# other methods do on the same crystals, and what each ingredient is worth, is measured elsewhere
-# ([evidence](17_damage_compared.ipynb)).
+# it was not trained on, cost little: at 15 % <!--=robust.compact.waves_15.accuracy:.1%-->…<!--/--> are right. How other
+# methods do, and what each ingredient is worth, is measured in [17](17_damage_compared.ipynb).
 #
 # ## One crystal
 #
@@ -395,9 +387,8 @@ for ax in axes[::2].flat:
 run.save_figure(figure, "fig_11f_pictures")
 
 # %% [markdown]
-# *The same fcc crystal with ever fewer atoms (above) and ever larger displacements (below): the view along an axis,
-# the fingerprint, and the network's answer in the colour of its class.* The eye loses the lattice long before the
-# peaks are gone: a peak adds up what all atoms have in common.
+# *An fcc crystal with ever fewer atoms (above) and ever larger displacements (below), its fingerprint and the network's
+# answer.* The eye loses the lattice long before the peaks are gone: a peak adds up what all atoms have in common.
 
 # %% tags=["hide-cell"]
 results = {"robust.compact.structures": len(labels), "robust.compact.parameters": compact.count_params()}
@@ -423,10 +414,10 @@ for name, recipes in (to_train | {"robust/others": others} | sets | {"robust/bas
 #
 # ### Exercise 1: Missing or displaced: can the peaks tell?
 #
-# Remove half of the atoms of the copper block at random, or displace all of them by σ = 10 % of the neighbour
-# distance, independently or in waves. **Predict:** which fraction of the intensity of the peaks 111, 220, 400 and 331
-# is left in each case? Hint: for point atoms, $F(s) = \sum_j e^{-2 \pi i s \cdot r_j}$ with $s = (h, k, l) / a$; take
-# the mean of $|F|^2$ over a hundred draws.
+# Remove half of the atoms of the copper block at random, or displace all of them by σ = 10 %, independently or in
+# waves. **Predict:** which fraction of the intensity of the peaks 111, 220, 400 and 331 is left in each case? Hint: for
+# point atoms, $F(s) = \sum_j e^{-2 \pi i s \cdot r_j}$ with $s = (h, k, l) / a$; take the mean of $|F|^2$ over a
+# hundred draws.
 
 # %% tags=["hide-cell"]
 # @title Solution 1
@@ -448,12 +439,11 @@ left.round(3)
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# With half of the atoms a quarter of every peak is left: the atoms that stay scatter in phase as before, so
-# amplitudes add up, and the intensity is their square. Displacements spoil the phases, the more so the longer $s$ is:
-# the peaks fall as the Debye–Waller factor says. So the ratio of an outer peak to an inner one tells the two sorts of
-# damage apart. Waves leave more of each peak: a wave longer than the block moves it as a whole, which no intensity
-# notices. A fingerprint is divided by its brightest pixel, so it does not show that vacancies lower the peaks; it
-# only shows the background grow.
+# With half of the atoms a quarter of every peak is left: amplitudes add up, and the intensity is their square.
+# Displacements spoil the phases, the more so the longer $s$ is, as the Debye–Waller factor says. So the ratio of an
+# outer peak to an inner one tells the two apart. Waves leave more of each peak: a wave longer than the block moves it
+# as a whole, which no intensity notices. A fingerprint is divided by its brightest pixel, so of vacancies it shows only
+# the growing background.
 #
 # </details>
 #
@@ -475,10 +465,10 @@ assert np.abs(another - original).max() > 0.01, "other displacements, other spec
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# The fingerprint is reversed from left to right, and that is all: the two rotations by ±45° about y, and those about
-# z, change places, and each channel is the sum of its two. The peaks of the class lie where they were, since the
-# lattice is its own mirror image; the speckle lies elsewhere, as in a crystal with other displacements. So each
-# fingerprint gives the network four to learn from, and in use, the mean over the four mirror images decides.
+# The fingerprint is reversed from left to right, nothing else: the two rotations by ±45° about y, and those about z,
+# change places, and each channel is the sum of its two. The peaks lie where they were, since the lattice is its own
+# mirror image; the speckle lies elsewhere, as with other displacements. So each fingerprint gives the network four to
+# learn from; in use, the mean over the four decides.
 #
 # </details>
 

@@ -9,16 +9,15 @@
 # %% [markdown]
 # # What should a network refuse?
 #
-# **In:** the network for damaged crystals, its training set and the crystals set aside (lesson 06); structures that
-# are none of the seven classes. **Out:** what a network says about something that it has never seen, a threshold
-# below which its answer is refused, and what a user gets.
+# **In:** the network for damaged crystals and its data (lesson 06); structures that are none of the seven classes.
+# **Out:** what a network says about what it has never seen, a threshold below which its answer is refused, and what a
+# user gets.
 #
-# **Result:** a network without an answer "none", with thresholds that
-# cost <!--=refusal.control.known_refused:.1%-->…<!--/--> of known crystals,
-# refuses <!--=refusal.control.outliers_refused:.1%-->…<!--/--> of <!--=refusal.outliers-->…<!--/--> structures that
-# belong to none of the classes. With "none" among its answers, at a cost set in the same way
-# (<!--=refusal.network.known_refused:.1%-->…<!--/-->), it
-# refuses <!--=refusal.network.outliers_refused:.1%-->…<!--/-->.
+# **Result:** a network without an answer "none" refuses <!--=refusal.control.outliers_refused:.1%-->…<!--/-->
+# of <!--=refusal.outliers-->…<!--/--> structures that belong to none of the classes, by thresholds that
+# cost <!--=refusal.control.known_refused:.1%-->…<!--/--> of known crystals. With "none" it
+# refuses <!--=refusal.network.outliers_refused:.1%-->…<!--/-->,
+# and <!--=refusal.network.known_refused:.1%-->…<!--/--> of known crystals.
 #
 # ![Known crystals refused against outliers accepted](../figures/fig_09c_trade.png)
 #
@@ -74,8 +73,8 @@ print(f"answers: {network.output_shape[1]}; crystals that it may refuse: {rate:.
 # ## A network that cannot say no
 #
 # The network of [06](06_damage.ipynb) has eight answers: the seven [classes](../docs/glossary.md#class), and "none".
-# To see what the eighth is good for, we first train a network without it: the same layers, the same damaged crystals,
-# but no structures outside the seven classes. We call it the control.
+# To see what the eighth is good for, we train a network without it, the control: the same layers and damaged
+# crystals, but nothing outside the seven classes.
 
 # %%
 SETS = ("train_0", "train_1", "calibration", "check")
@@ -92,9 +91,9 @@ control, history = networks.train(control, x, y, **schedule, seed=seed, folder=r
 history.tail(1)
 
 # %% [markdown]
-# Lesson 06 also set aside crystals of elements that no network was trained on, mildly damaged: up to 40 % of the
-# atoms missing, the others displaced by up to 8 % of the neighbour distance. One set is for choosing thresholds
-# (calibration), the other for checking them.
+# Lesson 06 also set aside mildly damaged crystals of elements that no network was trained on: up to 40 % of the atoms
+# are missing, the others displaced by up to 8 % of the neighbour distance. One set chooses thresholds (calibration),
+# the other checks them.
 
 
 # %%
@@ -111,7 +110,7 @@ print({name: f"{(p.argmax(axis=1) == truth[name]).mean():.1%} right" for name, p
 # ## What it has never seen
 #
 # Now the [outliers](../docs/glossary.md#outlier). First, other [prototypes](../docs/glossary.md#prototype), from A15
-# to half-Heusler, and random points that fill space evenly; half of the structures are perfect, half damaged.
+# to half-Heusler, and random points that fill space evenly; half of them are perfect, half damaged.
 
 # %%
 names = ["quasi_random", *counterexamples.OTHER_PROTOTYPES]
@@ -123,9 +122,9 @@ outliers = {
 }
 
 # %% [markdown]
-# Then melts: balls cut out of snapshots of molecular dynamics, aluminium and germanium at 1.4 times their melting
-# point. And two crystals at once: the left half of a crystal of one class beside the right half of one of another,
-# both in standard orientation, with the same [length scale](../docs/glossary.md#length-scale).
+# Then melts: balls from molecular dynamics of aluminium and germanium at 1.4 times their melting point. And two
+# crystals at once: the left half of one class beside the right half of another, both in standard orientation, with
+# the same [length scale](../docs/glossary.md#length-scale).
 
 # %%
 snapshots = read(root() / "tests" / "reference" / "md_balls.extxyz.gz", index=":")
@@ -159,7 +158,7 @@ NAMES = {name: NAMES.get(name, name.replace("_", " ")) for name in outliers}
 print(f"{len(strange)} outliers of {len(outliers)} types")
 
 # %% [markdown]
-# **Predict:** what does the control say to each of these? It has seven answers, and none of them fits.
+# **Predict:** what does the control say to each? None of its seven answers fits.
 
 # %%
 surest = by_control["outliers"].max(axis=1)
@@ -183,18 +182,17 @@ axes[1, 0].set_ylabel("probability")
 run.save_figure(figure, "fig_09b_softmax")
 
 # %% [markdown]
-# *[Fingerprints](../docs/glossary.md#fingerprint) of a known crystal and of four outliers, the one of its type about
-# which the control is surest; below, the control's seven probabilities.* It names one of the classes with more than
-# 90 % for <!--=refusal.control.above_90:.0%-->…<!--/--> of all outliers.
+# *[Fingerprints](../docs/glossary.md#fingerprint) of a known crystal and of the surest outlier of four types; below,
+# the control's seven probabilities.* It gives one class more than 90 %
+# for <!--=refusal.control.above_90:.0%-->…<!--/--> of all outliers.
 #
 # ## A softmax always names something
 #
-# Where does such a number come from? The last layer computes seven scores $z$, and the softmax turns them into
-# shares:
+# The last layer computes seven scores $z$, and the softmax turns them into shares:
 #
 # $$ p_i = \frac{e^{z_i}}{\sum_j e^{z_j}}. $$
 #
-# By hand, for the outlier about which the control is surest (one image, not the mean over its mirror images):
+# By hand, for the control's surest outlier (one image, no mean over mirror images):
 
 # %%
 at = surest.argmax()
@@ -209,17 +207,17 @@ pd.DataFrame({"z": z, "exp z": np.exp(z), "p": p}, index=CLASSES).style.format("
 
 # %% [markdown]
 # The largest score is <!--=refusal.surest.lead:.1f-->…<!--/--> above the second, so the largest share
-# is <!--=refusal.surest.probability:.3%-->…<!--/-->. The shares sum to one whatever the scores are: only differences
+# is <!--=refusal.surest.probability:.3%-->…<!--/-->. The shares always sum to one: only differences between scores
 # count, and "it is like nothing I know" has no share. A probability of 99 % means *far more like this class than like
-# the other six*. It does not mean *like this class*.
+# the other six*, not *like this class*.
 #
 # ## A threshold from known crystals
 #
 # Still, a known crystal usually gets a larger probability than an outlier. So let the network refuse to answer below
-# a threshold: that is a [refusal](../docs/glossary.md#refusal). But which threshold? Choose what it may cost. Take
-# the $n$ calibration crystals of one class and sort their largest probabilities. A new crystal like these falls with
-# equal chance into any of the $n + 1$ gaps that they leave. So it falls below the $k$-th smallest with a chance of $k
-# / (n + 1)$. For a cost of at most $α$, take $k = \lfloor α (n + 1) \rfloor$.
+# a threshold: a [refusal](../docs/glossary.md#refusal). Choose what it may cost. Sort the largest probabilities of
+# the $n$ calibration crystals of one class. A new crystal like these is equally likely to fall into any of the
+# $n + 1$ gaps, and so falls below the $k$-th smallest with a chance of $k / (n + 1)$. For a cost of at most $α$, take
+# $k = \lfloor α (n + 1) \rfloor$.
 
 # %%
 fcc = CLASSES.index("fcc")
@@ -229,9 +227,9 @@ threshold = sure[k - 1]
 print(f"n = {len(sure)}, k = {k}: refuse “fcc” below {threshold:.4f}")
 
 # %% [markdown]
-# This is *conformal prediction*. It works for any network. `classify.refusal_thresholds` does the same for every
-# class. **Predict:** the thresholds are set for a cost of <!--=refusal.error_rate:.0%-->…<!--/-->. What do they cost
-# on the check set, whose crystals did not set them, and how many outliers do they stop?
+# This is *conformal prediction*. It works for any network; `classify.refusal_thresholds` does it for every class.
+# **Predict:** set for a cost of <!--=refusal.error_rate:.0%-->…<!--/-->, what do the thresholds cost on the check
+# set, and how many outliers do they stop?
 
 # %%
 thresholds = classify.refusal_thresholds(by_control["calibration"], truth["calibration"], rate)
@@ -240,17 +238,17 @@ refused = {"control": {name: classify.is_refused(p, thresholds) for name, p in b
 print({name: f"{values.mean():.1%} refused" for name, values in refused["control"].items()})
 
 # %% [markdown]
-# The control refuses <!--=refusal.control.known_refused:.1%-->…<!--/--> of the check set, near what was asked (where
-# few crystals set a threshold, it is rough: exercise 2). On average this holds for any crystals *like these*. It
-# refuses <!--=refusal.control.outliers_refused:.1%-->…<!--/--> of the outliers. Nothing was promised about them: no
-# outlier helped to set the threshold.
+# The control refuses <!--=refusal.control.known_refused:.1%-->…<!--/--> of the check set, less than it may: $k$ is
+# rounded down, and a threshold from few crystals is rough (exercise 2). On average the promise holds for crystals
+# *like these*. It says nothing about outliers; of these, <!--=refusal.control.outliers_refused:.1%-->…<!--/--> are
+# refused.
 #
 # ## An answer "none", and the trade
 #
 # The network of 06 was also trained on counterexamples: crystals of random space groups and another sort of random
-# points, labelled "none". None of the prototypes above was among them, nor a melt, nor a pair of crystals. The eighth
-# score takes its share from the other seven. The rule is the same: the largest probability *of the seven* has to
-# reach the threshold of its class. **Predict:** can it refuse what it was never shown?
+# points, labelled "none"; no prototype above, no melt, no pair. The eighth score takes its share from the other
+# seven; the largest of these still has to reach the threshold of its class. **Predict:** can it refuse what it was
+# never shown?
 
 # %%
 by_network = {name: ask(network, images) for name, images in (known | {"outliers": strange}).items()}
@@ -263,14 +261,14 @@ pd.DataFrame(table, index=["without “none”", "with “none”"]).T.rename_ax
 
 # %% [markdown]
 # *Share refused, with its 95 % interval.* With "none", <!--=refusal.network.outliers_refused:.1%-->…<!--/--> of the
-# outliers are refused. The network need not know A15: it has learned that a fingerprint can be unlike all seven. Of
-# the type that passes most easily, <!--=refusal.network.least:.0%-->…<!--/--> are refused. Look at the pairs: both
-# halves are true crystals, and <!--=refusal.network.two_crystals:.0%-->…<!--/--> are refused. Nor is "none" alone
-# enough: <!--=refusal.network.not_none:.1%-->…<!--/--> of the outliers get some other answer from it, and then the
-# threshold decides.
+# outliers are refused. Half-Heusler has the places of bcc, a quarter of them empty: the control
+# refuses <!--=refusal.control.half_heusler:.0%-->…<!--/-->, the network, which was never shown
+# one, <!--=refusal.network.half_heusler:.0%-->…<!--/-->. It has learned that a fingerprint can be unlike all seven.
+# Pairs pass most easily, both halves being true crystals: <!--=refusal.network.two_crystals:.0%-->…<!--/--> are
+# refused. Nor is "none" alone enough: for <!--=refusal.network.not_none:.1%-->…<!--/--> of the outliers another
+# answer is more probable, and the threshold decides.
 #
-# What if the price changes? Each price gives a threshold for each class, and so a point in a diagram: known crystals
-# refused, outliers accepted.
+# What if the price changes?
 
 # %%
 least = np.bincount(truth["calibration"]).min()  # crystals of the rarest class
@@ -298,17 +296,17 @@ figure.legend(loc="outside upper right", ncols=2)
 run.save_figure(figure, "fig_09c_trade")
 
 # %% [markdown]
-# *Left: how sure the control is of the fcc crystals of the calibration; the grey line is the price, the circle the
-# threshold. Right: each dot is a price; bands are 95 % intervals.* Any network refuses more outliers if it may refuse
-# more known crystals; the question is how much that buys. Without "none" the curve is high: to the control, some
-# outliers look more like a class than many true crystals do. With counterexamples the same price buys more, and so it
-# does for the network of lesson 08, on more types of outliers ([evidence](19_refusals_tested.ipynb)).
+# *Left: how sure the control is of the fcc crystals of the calibration; grey line: the price. Right: a dot for each
+# price; bands: 95 % intervals. The curve of the control ends early: no threshold divides probabilities that all round
+# to 1.* Without "none" the curve is high: to the control, some outliers look more like a
+# class than some true crystals do. With counterexamples the same price buys more, and a higher one adds little.
+# Counterexamples also help the network of lesson 08, on more types of outliers
+# ([evidence](19_refusals_tested.ipynb)).
 #
 # ## What a user gets
 #
-# A user sees no curves. Three numbers count: how many files get an answer, how many of these answers are right, and
-# how many of all files get a wrong one. They depend on what the user brings. **Predict:** if one file in ten is an
-# outlier, what are the three numbers for each rule?
+# Three numbers count for a user: how many files get an answer, how many of the answers are right, how many of all
+# files get a wrong one. **Predict:** if one file in ten is an outlier, what are the three numbers for each rule?
 
 # %%
 always = {name: np.zeros(len(p), bool) for name, p in by_control.items()}
@@ -331,11 +329,11 @@ pd.DataFrame(user, index=columns).T.style.format("{:.1%}")
 
 # %% [markdown]
 # With <!--=refusal.outlier_share:.0%-->…<!--/--> outliers, a network that always answers is wrong
-# for <!--=refusal.user.always.wrong:.1%-->…<!--/--> of all files, however good it is with crystals. With thresholds
-# this falls to <!--=refusal.user.threshold.wrong:.1%-->…<!--/-->, and with "none" as well
+# for <!--=refusal.user.always.wrong:.1%-->…<!--/--> of all files, however good it is with crystals. Thresholds lower
+# this to <!--=refusal.user.threshold.wrong:.1%-->…<!--/-->, with "none" as well
 # to <!--=refusal.user.none.wrong:.1%-->…<!--/-->, while <!--=refusal.user.none.answered:.1%-->…<!--/--> of the files
-# get an answer. The command `xtalsight classify` has further reasons to refuse: too few atoms, no peaks, several
-# crystals ([11](11_your_own_crystal.ipynb)).
+# get an answer. `xtalsight classify` has further reasons to refuse: too few atoms, no peaks, several crystals
+# ([11](11_your_own_crystal.ipynb)).
 
 # %%
 results = {"refusal.error_rate": rate, "refusal.outliers": len(strange), "refusal.outlier_share": outlier_share}
@@ -354,12 +352,12 @@ run.save_results(results)
 # %% [markdown]
 # ## Exercises
 #
-# Write down what you expect, then run. The solutions are folded.
+# Predict, then run. The solutions are folded.
 #
 # ### Exercise 1: Does the softmax notice?
 #
-# Take the seven scores `z` of the surest outlier. Add 100 to each; then, instead, divide each by two. **Predict:**
-# which of the two changes the probabilities, and does either change the class named?
+# Take the seven scores `z` of the surest outlier. Add 100 to each; or divide each by two. **Predict:** which changes
+# the probabilities? Does either change the class named?
 
 
 # %% tags=["hide-cell"]
@@ -371,23 +369,22 @@ def softmax(scores):
 added, halved = softmax(z + 100), softmax(z / 2)
 assert np.allclose(added, softmax(z)), "a constant cancels"
 assert halved.argmax() == z.argmax() and halved.max() < softmax(z).max(), "same name, less sure"
-pd.DataFrame({"p": softmax(z), "z + 100": added, "z / 2": halved}, index=CLASSES).style.format("{:.3f}")
+pd.DataFrame({"p": softmax(z), "z + 100": added, "z / 2": halved}, index=CLASSES).style.format("{:.6f}")
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# A constant cancels between numerator and denominator: strong evidence for all seven and none for any give the same
-# probabilities. Dividing keeps the order and flattens the shares. So the size of a probability depends on a scale
-# that training happens to set; only a comparison with known crystals, as for the threshold, gives it a meaning.
+# A constant cancels: strong evidence for all seven and none for any give the same probabilities. Dividing keeps the
+# order and flattens the shares. So the size of a probability depends on a scale that
+# training happens to set; only a comparison with known crystals gives it a meaning.
 #
 # </details>
 #
 # ### Exercise 2: How rough is a threshold?
 #
-# The promise is about the average over calibrations; we have only one. Let the confidences be uniform in [0, 1], so
-# that a threshold is itself the share of crystals that it refuses. **Predict:** calibrated to 1 % with 99 crystals,
-# within which bounds does that share lie in 90 % of cases? And with 420 or 5,000? Hint: `classify.refusal_threshold`
-# of `rng.random(n)`, a thousand times.
+# Let the confidences be uniform in [0, 1], so that a threshold is itself the share of crystals that it refuses.
+# **Predict:** calibrated to 1 % with 99 crystals, within which bounds does that share lie in 90 % of cases? And with
+# 420 or 5,000? Hint: `classify.refusal_threshold` of `rng.random(n)`, a thousand times.
 
 # %% tags=["hide-cell"]
 # @title Solution 2
@@ -401,17 +398,16 @@ drawn.describe(percentiles=[0.05, 0.95]).loc[["mean", "5%", "95%"]].style.format
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# The mean is 1 % or a little less, k / (n + 1), as promised. But with 99 crystals the lowest alone sets the
-# threshold, and one in twenty calibrations refuses 3 % or more. The share follows a beta distribution with parameters
-# k and n + 1 − k, whose spread relative to its mean falls as 1 / √k. What counts is not how many crystals there are,
-# but how many lie below the threshold. So a rate of 1 % takes some hundreds of crystals of each class.
+# The mean is k / (n + 1), 1 % or a little less. But with 99 crystals the lowest alone sets the threshold, and one
+# calibration in twenty refuses 3 % or more. The share follows a beta distribution (k, n + 1 − k), whose relative
+# spread falls as 1 / √k. So a rate of 1 % takes some hundreds of crystals of each class; with fewer, as here of fcc, it is rough.
 #
 # </details>
 #
 # ### Exercise 3: What if most files are outliers?
 #
-# A colleague uses the network on a database in which nine structures in ten are none of the seven. **Predict:** for
-# each of the three rules, how many of the answers are right then? Hint: `passed` has all that you need.
+# In a database, nine structures in ten are none of the seven. **Predict:** for each of the three rules, how many of
+# the answers are right? Hint: `passed`.
 
 # %% tags=["hide-cell"]
 # @title Solution 3
@@ -427,8 +423,8 @@ right_among.style.format("{:.1%}").format_index("{:.0%}")
 # <details><summary>Answer</summary>
 #
 # A network that always answers is right for one file in ten at best. With refusals, it depends on how often outliers
-# are accepted: if one in a hundred is, nine times as many outliers as crystals still make 8 % of the answers wrong. A
-# method's quality on crystals of its own classes says nothing about this. Ask what is in the database first.
+# are accepted: if one in a hundred is, they still make 8 % of the answers wrong. Quality on known crystals says
+# nothing about this: ask first what is in the database.
 #
 # </details>
 
@@ -444,5 +440,4 @@ right_among.style.format("{:.1%}").format_index("{:.0%}")
 # - What a user gets takes three numbers: answered, right among the answered, wrong and accepted. They depend on what
 #   the user brings.
 #
-# Next: [08 What if the orientation is unknown?](08_in_any_orientation.ipynb) asks what to do when nobody knows how a
-# crystal is oriented.
+# Next: [08 What if the orientation is unknown?](08_in_any_orientation.ipynb) finds what no rotation changes.

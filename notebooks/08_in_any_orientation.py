@@ -116,7 +116,7 @@ pd.Series(changes, name="largest change").map("{:.2%}".format).to_frame()
 # %% [markdown]
 # *The same ball twice; the spectra share a colour scale.* The fingerprint changes by up
 # to <!--=any.turn.fingerprint:.0%-->…<!--/--> of its size: a network trained in the standard orientation has never
-# seen such a one. The spectra beside it change by at most <!--=any.turn.spectrum:.1%-->…<!--/-->, and
+# seen the like. The spectra change by at most <!--=any.turn.spectrum:.1%-->…<!--/-->, and
 # take <!--=any.milliseconds:.1f-->…<!--/--> ms. What are they?
 #
 # ## The spectrum by hand
@@ -188,7 +188,7 @@ run.save_figure(figure, "fig_14c_by_hand")
 # may lie $1/2D$ apart. For 256 atoms that makes <!--=any.shells-->…<!--/--> shells on the
 # [ring](../docs/glossary.md#ring) of the fingerprint and <!--=any.inner_shells-->…<!--/--> inside it, where only
 # compounds have peaks. The <!--=any.degrees-->…<!--/--> even degrees go up to <!--=any.largest_degree-->…<!--/-->,
-# fine enough for the width of a peak. `spectrum(atoms)` has them all. Here are a ball of each class and one of random
+# fine enough for the width of a peak. `spectrum(atoms)` has them all, here for a ball of each class and one of random
 # points. **Predict:** which degree is missing in cubic crystals?
 
 # %%
@@ -276,9 +276,9 @@ to_train["label"] = crystals.known_labels(to_train)
 to_train.groupby("label").agg(clouds=("id", "size"), atoms=("n_atoms", "median")).rename(index=dict(enumerate(CLASSES)))
 
 # %% [markdown]
-# To these we add structures of none of the classes: random crystals of other space groups, ordered subsets of cubic
-# classes, random points. (All these numbers, and the size of the network, were chosen after looking at tests like
-# those below.)
+# We add structures of none of the classes: random crystals of other space groups, ordered subsets of cubic classes,
+# random points. (All these numbers, and the size of the network, were chosen after looking at tests like those
+# below.)
 
 # %%
 of_none = {"random_crystal": 2, "hard_spheres": 0.75, "derivative": 1, "dense_crystal": 3}
@@ -427,8 +427,8 @@ verdict = {"thresholds": thresholds.tolist(), "error_rate": error_rate, "unseen"
 store.save_json(run.path("any_orientation.json"), verdict)
 
 # %% [markdown]
-# **Predict:** does the network refuse [outliers](../docs/glossary.md#outlier) unlike those it learned from? Here are
-# other prototypes, and random points of another sort.
+# **Predict:** does the network refuse [outliers](../docs/glossary.md#outlier) unlike those it learned from, other
+# prototypes and another sort of random points?
 
 # %%
 per_kind = max(10, calibration_per_class // 3)
@@ -446,8 +446,8 @@ refusals.to_frame().style.format("{:.1%}")
 # of the type that passes most easily, and <!--=any.refused.crystals:.2%-->…<!--/--> of other true crystals. What its
 # answers are worth: [evidence](18_orientations_compared.ipynb), and for [real crystals](19_refusals_tested.ipynb).
 #
-# The network now travels with the package, beside the [compact one](06_damage.ipynb) and [that of the
-# paper](03_a_network_learns.ipynb) (only the full run replaces those in `lib/`).
+# The network travels with the package, beside the [compact one](06_damage.ipynb) and [that of the
+# paper](03_a_network_learns.ipynb).
 
 # %%
 results = {"any.seconds": history.seconds.sum(), "any.epochs": epochs, "any.milliseconds": milliseconds}
@@ -516,8 +516,8 @@ float(np.abs(power(twisted) - power(coefficients)).max())
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# They stay the same, though the function may be the diffraction of no crystal at all: this is what is lost. Products
-# of harmonics of different shells (the bispectrum) would keep it, at a price.
+# They stay the same, though this may be the diffraction of no crystal at all: that is what is lost. Products of
+# harmonics of different shells (the bispectrum) would keep it, at a price.
 #
 # </details>
 #

@@ -243,7 +243,7 @@ run.save_figure(figure, "fig_15d_scores")
 # *Right: a quarter of the atom's own score plus three quarters of the mean of its twelve neighbours. Dashed: an atom
 # below this line belongs to no grain.* With their neighbours, more foreign atoms rise above the line
 # (<!--=atoms.carried.above:.1%-->…<!--/--> before, <!--=atoms.together.above:.1%-->…<!--/--> after). In return, the
-# scores inside the grain scatter less. Few atoms of this grain need that (below the line by
+# scores inside the grain scatter less. Hardly any atom of this grain needs that (below the line by
 # themselves: <!--=atoms.carried.below:.1%-->…<!--/-->); in a hotter one many do ([exercise 3](#exercise-3-hotter)).
 #
 # Foreign atoms also have a grain of their own. Let the waves of a ball deep inside one of these grains compete with
@@ -392,7 +392,7 @@ run.save_results(results)
 # %% [markdown]
 # ## Exercises
 #
-# Write down what you expect, then run. The solutions are folded.
+# Predict, then run. The solutions are folded.
 #
 # ### Exercise 1: Through the wall
 #

@@ -9,17 +9,17 @@
 # %% [markdown]
 # # Which prototype is it?
 #
-# **In:** the free [prototypes](../docs/glossary.md#prototype) of AFLOW's library, elements and compounds; or files of your own. **Out:** a
-# network that names them in any orientation, and refuses what is none of them.
+# **In:** the free [prototypes](../docs/glossary.md#prototype) of AFLOW's library, elements and compounds; or files of
+# your own. **Out:** a network that names them in any orientation, and refuses most of what is none of them.
 #
-# **Result:** the network tells <!--=many.groups-->…<!--/--> prototypes apart. Of clouds of some 256 atoms in random orientation, it
-# names <!--=many.perfect.right:.1%-->…<!--/--> of the perfect ones correctly and <!--=many.vacancies_50.right:.1%-->…<!--/--> of those
-# without half of their atoms.
+# **Result:** the network tells <!--=many.groups-->…<!--/--> prototypes apart. Of clouds of some 256 atoms in random
+# orientation, it names <!--=many.perfect.right:.1%-->…<!--/--> of the perfect ones correctly
+# and <!--=many.vacancies_50.right:.1%-->…<!--/--> of those without half of their atoms.
 #
 # ![The peaks of the kinds](../figures/fig_16_kinds.png)
 #
-# **Time:** about <!--=time.10_which_prototype.minutes:.0f-->…<!--/--> minutes on two cores; a minute or two with the parameters below,
-# with which the network learns little. The numbers in the text are those of the full run.
+# **Time:** about <!--=time.10_which_prototype.minutes:.0f-->…<!--/--> minutes on two cores; a minute or two with the
+# parameters below, with which the network learns little. The numbers in the text are those of the full run.
 
 # %% tags=["colab"]
 import os
@@ -94,8 +94,8 @@ run_began = time.time()
 # %% [markdown]
 # ## The same places, other kinds
 #
-# The atoms of rock salt sit on a simple cubic lattice, those of CsCl on bcc. What tells such a compound from an element is *which places are
-# of one [kind](../docs/glossary.md#kind)*. Two sums know it. With
+# The atoms of rock salt sit on a simple cubic lattice, those of CsCl on bcc. What tells them from elements is *which
+# places are of one [kind](../docs/glossary.md#kind)*. Two sums show it. With
 # $e_j = e^{-2 \pi i\, \mathbf{s} \cdot \mathbf{r}_j}$,
 #
 # $$ S_1(\mathbf{s}) = \frac{1}{N} \Big| \sum_j e_j \Big|^2 \text{ (places)}, \qquad
@@ -112,8 +112,8 @@ def sums(atoms, s):
 
 
 # %% [markdown]
-# Neither knows the elements, only which atoms are alike. Take a ball of rock salt, the same with its atoms shuffled among the places, and a
-# ball of diamond. **Predict:** where along [111] does each sum peak? For which structure are the two equal?
+# Neither knows the elements. Take balls of rock salt, the same with its atoms shuffled, and diamond. **Predict:**
+# where along [111] does each sum peak? For which structure are the two equal?
 
 # %%
 rock_salt = clouds.cut_cloud(bulk("NaCl", "rocksalt", a=1.0, cubic=True), 256, "sphere", rng)
@@ -131,13 +131,13 @@ figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", 
 run.save_figure(figure, "fig_16_kinds")
 
 # %% [markdown]
-# *The two sums.* The places of rock salt are simple cubic, with edge a/2, so $S_1$ peaks at even h only. Each kind is fcc, with edge a, so
-# $S_2$ peaks at odd h, too. These are the *superlattice peaks*. Shuffled, the peaks give way to a level: on average
-# $S_2 = (S_1 + 1)/2$. The atoms of diamond are all of one kind, and the two sums are one.
+# *The two sums.* The places of rock salt are simple cubic, with edge a/2, so $S_1$ peaks at even h only. Each kind is
+# fcc, with edge a, so $S_2$ peaks at odd h, too: *superlattice peaks*. Shuffled, these give way to a level: on
+# average $S_2 = (S_1 + 1)/2$. Diamond has one kind, and the two sums are equal.
 #
-# [Lesson 08](08_in_any_orientation.ipynb) makes of $S_1$ a [spectrum](../docs/glossary.md#spectrum) that no rotation changes. The same is done
-# with $S_2$. Superlattice peaks lie inside the first peak of the places, so the spheres begin further inside than
-# the [ring](../docs/glossary.md#ring) of the [fingerprint](../docs/glossary.md#fingerprint).
+# [Lesson 08](08_in_any_orientation.ipynb) makes of $S_1$ a [spectrum](../docs/glossary.md#spectrum) that no rotation
+# changes; we do the same with $S_2$. Superlattice peaks lie inside the first peak of the places, so the spheres begin
+# further inside than the [ring](../docs/glossary.md#ring) of the [fingerprint](../docs/glossary.md#fingerprint).
 
 # %%
 figure, axes = plt.subplots(1, 4, figsize=(10, 2.7), sharey=True, layout="constrained")
@@ -151,15 +151,15 @@ run.save_figure(figure, "fig_16a_spectra")
 np.testing.assert_array_equal(*spectrum(diamond))
 
 # %% [markdown]
-# *Rows are spheres in reciprocal space; the two spectra of a structure share their colours.* The kinds of rock salt have bands of their own,
-# the lowest below all bands of the places. The two spectra of diamond are the same. Together they are
-# the <!--=many.inputs:,-->…<!--/--> numbers that the network sees.
+# *Rows are spheres in reciprocal space; the two spectra of a structure share their colours.* The kinds of rock salt
+# have bands of their own, the lowest below all bands of the places; the two spectra of diamond are the same. The
+# network sees both, <!--=many.inputs:,-->…<!--/--> numbers.
 #
 # ## The prototypes
 #
-# AFLOW's library collects the structure types of nature. Each has a label: formula, Pearson symbol, space group, Wyckoff letters. Its first
-# part is free, and comes inside pymatgen (M. J. Mehl et al., Comput. Mater. Sci. 136, S1
-# (2017), [doi:10.1016/j.commatsci.2017.01.017](https://doi.org/10.1016/j.commatsci.2017.01.017)).
+# AFLOW's library collects the structure types of nature, each with a label: formula, Pearson symbol, space group,
+# Wyckoff letters. The library's first part is free and comes with pymatgen (M. J. Mehl et al., Comput. Mater. Sci.
+# 136, S1 (2017), [doi:10.1016/j.commatsci.2017.01.017](https://doi.org/10.1016/j.commatsci.2017.01.017)).
 
 # %%
 SHOWN = ["AB_cF8_225_a_b", "AB_cP2_221_b_a", "AB3C_cP5_221_a_c_b", "A2B_tP6_136_f_a", "A2BC4_cF56_227_d_a_e"]
@@ -176,11 +176,12 @@ run.save_figure(figure, "fig_16b_prototypes")
 print(f"{len(names)} prototypes")
 
 # %% [markdown]
-# *Five of them.* Cover the colours: rock salt is simple cubic, CsCl is bcc. In the others the places alone are no lattice of an element.
+# *Five of them.* Without the colours, rock salt is simple cubic, CsCl bcc; the places of the others are no lattice of
+# an element.
 #
-# A prototype is not one crystal. Rutile (the fourth) has two free parameters: c/a, and the coordinate u of oxygen. From one rutile a network
-# would learn a compound. To move along what is free, draw a strain at random, and average it over the operations of the space group: what
-# survives respects them all. **Predict:** what does the strain of a tetragonal crystal look like then?
+# A prototype is not one crystal. Rutile (the fourth) leaves c/a free, and the coordinate u of oxygen; from one rutile
+# a network would learn a compound. To vary what is free, we average a random strain over the operations of the space
+# group: what survives respects them all. **Predict:** what survives in a tetragonal crystal?
 
 # %%
 strain = rng.normal(size=(3, 3))
@@ -189,14 +190,15 @@ rotations = library["A2B_tP6_136_f_a"].cells[0].rotations
 np.mean([rotation.T @ strain @ rotation for rotation in rotations], axis=0).round(3)
 
 # %% [markdown]
-# Two equal numbers and a third one: a and c. Displacements of atoms are averaged likewise (`prototypes.free_directions`). Lattices vary by up
-# to <!--=many.lattice:.0%-->…<!--/-->, coordinates by up to <!--=many.internal:.0%-->…<!--/--> of the spacing of the atoms; real rutiles lie
-# within ([evidence](21_prototypes_tested.ipynb)).
+# Two equal numbers and a third: a and c. Displacements are averaged likewise (`prototypes.free_directions`). Lattices
+# vary by up to <!--=many.lattice:.0%-->…<!--/-->, coordinates by up to <!--=many.internal:.0%-->…<!--/--> of the
+# spacing of the atoms; real rutiles lie within ([evidence](21_prototypes_tested.ipynb)).
 #
 # ## Clouds to learn from
 #
-# Each crystal is rotated at random and cut to a ball or another shape of 40 to 512 places. Then it suffers: vacancies, displacements, thermal
-# [waves](../docs/glossary.md#wave), strain, and antisites (two atoms of different kinds have changed places).
+# Each crystal is rotated at random and cut to a ball or another shape of 40 to 512 places. Then come vacancies,
+# displacements, thermal [waves](../docs/glossary.md#wave), strain, and antisites (two atoms of different kinds have
+# changed places).
 
 # %%
 cell = prototypes.build_crystal(library["AB_cF8_225_a_b"], rng)
@@ -212,11 +214,12 @@ for ax, atoms, title in zip(axes, (ball, holes, shaken, mixed), ("ball", "vacanc
 run.save_figure(figure, "fig_16f_clouds")
 
 # %% [markdown]
-# *Rock salt: a ball of 256 places; the same without half of its atoms; with atoms displaced by 10 % of the neighbour distance; with a fifth
-# of the atoms on wrong places.*
+# *Rock salt: 256 places; half of them vacant; atoms displaced by 10 % of the neighbour distance; a fifth of them on
+# wrong places.*
 #
-# A network that has seen only these calls everything one of them. So it also learns [outliers](../docs/glossary.md#outlier), made of the
-# prototypes so that they lie just outside. **Predict:** what can be done to rock salt that leaves it a crystal, but no rock salt?
+# A network that has seen only these calls everything one of them. So it also learns
+# [outliers](../docs/glossary.md#outlier) that lie just outside, made of the prototypes. **Predict:** what turns rock
+# salt into another crystal?
 
 # %%
 figure, axes = plt.subplots(1, 7, figsize=(11, 2), layout="constrained")
@@ -228,10 +231,10 @@ for ax, sort in zip(axes, prototypes.OUTLIERS):
 run.save_figure(figure, "fig_16g_outliers")
 
 # %% [markdown]
-# *What may come of rock salt.* ("Distant" is a crystal far along what is free. Rock salt has nothing free, and is sheared instead.) There are
-# also alloys without order, random crystals and random points.
+# *What may come of rock salt.* ("Distant" is far along what is free; rock salt, with nothing free, is sheared.) There
+# are also alloys without order, random crystals and random points.
 #
-# Other seeds make what is set aside: mildly damaged clouds for the threshold, perfect ones to see which prototypes are confused, and the
+# Other seeds make mildly damaged clouds for the threshold, perfect ones to see which prototypes are confused, and
 # tests, by which nothing is chosen.
 
 # %%
@@ -259,8 +262,8 @@ print(
 # %% [markdown]
 # ## The network
 #
-# It is the network of [lesson 08](08_in_any_orientation.ipynb), two dense layers, with an output for each prototype and one more for none of
-# them.
+# As in [lesson 08](08_in_any_orientation.ipynb): two dense layers, with an output for each prototype and one for
+# none.
 
 # %%
 spectra = np.concatenate([found["learn"][0], found["outliers"][0]])
@@ -271,8 +274,8 @@ model, history = networks.train(model, spectra, labels, epochs=epochs, **fit)
 networks.layer_table(model)
 
 # %% [markdown]
-# **Predict:** can it tell all of them apart? Some entries of the library are the same structure type twice, or differ by a few hundredths of
-# a spacing. pymatgen's matcher, with narrow tolerances, looks at pairs of equal formula and size.
+# **Predict:** can it tell all of them apart? Some entries are the same structure type twice, or differ by a few
+# hundredths of a spacing. pymatgen's matcher, with narrow tolerances, finds these.
 
 # %%
 structures = [AseAtomsAdaptor.get_structure(cell) for cell in cells.values()]
@@ -283,8 +286,8 @@ same = [(i, j) for i, j in pairs[::every] if narrow.fit_anonymous(structures[i],
 [(names[i], names[j]) for i, j in same]
 
 # %% [markdown]
-# These are joined into one group. So are two prototypes that the network confuses: perfect crystals of each give the other a
-# probability, and the two add up to more than <!--=many.confused:.0%-->…<!--/-->. The name of a group lists its members.
+# These are joined into one group. So are prototypes that the network confuses: the probabilities that perfect
+# crystals of each give the other add up to more than <!--=many.confused:.0%-->…<!--/-->.
 
 # %%
 stack, table = found["confusion"]
@@ -300,8 +303,9 @@ joined.style.hide(axis="index")
 #
 # ## When not to answer
 #
-# As in [lesson 07](07_what_to_refuse.ipynb), true crystals set the threshold of the [verdict](../docs/glossary.md#verdict): the probability
-# below which <!--=many.error_rate:.0%-->…<!--/--> of them fall. What is less certain is a [refusal](../docs/glossary.md#refusal).
+# As in [lesson 07](07_what_to_refuse.ipynb), true crystals set the threshold of the
+# [verdict](../docs/glossary.md#verdict): <!--=many.error_rate:.0%-->…<!--/--> of them fall below, and get a
+# [refusal](../docs/glossary.md#refusal).
 
 
 # %%
@@ -320,13 +324,16 @@ refused_of = pd.Series(is_refused).groupby(table.outlier).mean()
 refused_of.map("{:.0%}".format).to_frame("refused").T
 
 # %% [markdown]
-# *Outliers of other seeds, mildly damaged, by how they were made.* Of all, <!--=many.outliers.all:.1%-->…<!--/--> are refused: of random
-# points <!--=many.outliers.random_points:.0%-->…<!--/-->, of distorted crystals <!--=many.outliers.distorted:.0%-->…<!--/-->, since damage
-# hides a distortion. And of prototypes that were left out of training? As bare clouds, <!--=many.left_out.perfect:.0%-->…<!--/--> are
-# refused ([evidence](21_prototypes_tested.ipynb)).
+# *Outliers of other seeds, mildly damaged, by how they were made.* Of all, <!--=many.outliers.all:.1%-->…<!--/--> are
+# refused: of random points <!--=many.outliers.random_points:.0%-->…<!--/-->, of distorted
+# crystals <!--=many.outliers.distorted:.0%-->…<!--/-->, of ordered
+# vacancies <!--=many.outliers.ordered_vacancies:.0%-->…<!--/-->: damage hides what is little or rare. Of prototypes left out of
+# training, <!--=many.left_out.perfect:.0%-->…<!--/--> are refused as bare clouds
+# ([evidence](21_prototypes_tested.ipynb)).
 #
-# Peaks do not say how many atoms of each kind there are, but we can count: in AB₂, one third and two thirds. Among N atoms, chance
-# moves a share of one half by $\sqrt{1/4N}$; we allow twice as much, $1/\sqrt{N}$, and rule out prototypes with other shares.
+# Peaks do not say how many atoms are of each kind, but we can count: in AB₂, one third and two thirds. Among N atoms,
+# chance moves a share of one half by $\sqrt{1/4N}$; we allow twice that, $1/\sqrt{N}$, and rule out prototypes with
+# other shares.
 
 
 # %%
@@ -369,16 +376,16 @@ figure.legend(loc="outside lower center", ncols=2)
 run.save_figure(figure, "fig_16h_accuracy")
 
 # %% [markdown]
-# *With 95 % intervals.* With half of the atoms missing, <!--=many.vacancies_50.right:.1%-->…<!--/--> are still named correctly, of clouds
-# of 64 places <!--=many.places_64.right:.1%-->…<!--/-->. If the network may
-# refuse, <!--=many.vacancies_25_displaced_5.right_answered:.1%-->…<!--/--> of its answers are right where a quarter is missing and the
-# rest displaced. Mistakes, other methods and <!--=many.real.structures-->…<!--/--> real
-# compounds: [21](21_prototypes_tested.ipynb).
+# *With 95 % intervals.* With half of the atoms missing, <!--=many.vacancies_50.right:.1%-->…<!--/--> are named
+# correctly, of clouds of 64 places <!--=many.places_64.right:.1%-->…<!--/-->. If the network may
+# refuse, <!--=many.vacancies_25_displaced_5.right_answered:.1%-->…<!--/--> of its answers are right where a quarter
+# is missing and the rest displaced. Mistakes, other methods and <!--=many.real.structures-->…<!--/--> real compounds:
+# [21](21_prototypes_tested.ipynb).
 #
 # ## Ask it about a file
 #
-# Network and card (groups, threshold, accuracy) are written as a folder, in <!--=many.minutes:.0f-->…<!--/--> minutes from the first cloud
-# for hundreds of prototypes. A copy travels with the package.
+# Network and card (groups, threshold, accuracy) make a folder, <!--=many.minutes:.0f-->…<!--/--> minutes after the
+# first cloud. A copy travels with the package.
 
 # %%
 card |= {"threshold": threshold, "error_rate": error_rate, "made_by": "10_which_prototype"}
@@ -395,7 +402,7 @@ with store.replacing(run.path("many/possible.npz")) as temporary:  # for the evi
     np.savez_compressed(temporary, **possible)
 
 # %% [markdown]
-# Cassiterite, SnO₂, as measured by experiment. **Predict:** what is its prototype?
+# Cassiterite, SnO₂, as measured. **Predict:** what is its prototype?
 
 # %%
 tin_oxide = crystal(
@@ -407,13 +414,13 @@ answer = classify.classify(read(file), run.path("many/all"))
 pd.Series(answer["prototype"]).drop("name").to_frame("SnO2.cif")
 
 # %% [markdown]
-# Rutile, in the full run. A file has a cell, so `classify` also asks spglib, and rules out what has another space group. In a terminal, with the
-# network of the package: `xtalsight classify SnO2.cif`.
+# Rutile, in the full run. A file has a cell, so `classify` also asks spglib and rules out other space groups. In a
+# terminal, with the network of the package: `xtalsight classify SnO2.cif`.
 #
 # ## Learn from files of your own
 #
-# All this is one call, `learning.learn`, for any folder of crystals. Three forms of SrTiO₃: cubic perovskite; tetragonal, with titanium off
-# its centre; and with tilted octahedra. **Predict:** can they be told apart?
+# `learning.learn` does all this for any folder of crystals. Take three forms of SrTiO₃: cubic perovskite; tetragonal,
+# with titanium off its centre; and with tilted octahedra. **Predict:** can they be told apart?
 
 # %%
 cubic = crystal(
@@ -437,7 +444,8 @@ own = learning.learn(three, run.path("three"), minutes=own_minutes, seed=seed)
 pd.Series(own["accuracy"], name="named correctly").map("{:.1%}".format).to_frame().T
 
 # %% [markdown]
-# The three differ by atoms that are displaced *in order*, and order shows as peaks, damaged or not. In a terminal: `xtalsight learn FOLDER`.
+# They can: the atoms are displaced *in order*, and order shows as peaks, damaged or not. In a terminal:
+# `xtalsight learn FOLDER`.
 
 # %%
 files = [[path / "seconds.json" for path in some] for some in paths]
@@ -463,12 +471,12 @@ run.save_results(results)
 # %% [markdown]
 # ## Exercises
 #
-# Write down what you expect, then run. The solutions are folded.
+# Predict, then run. The solutions are folded.
 #
 # ### Exercise 1: How much order is left?
 #
-# Exchange ever more pairs of sodium and chlorine in rock salt. **Predict:** how does the superlattice peak at h = 1 fall, where is it gone,
-# and what happens when all atoms have changed places? Hint: `damage.antisites`, `sums`.
+# Exchange ever more pairs of sodium and chlorine in rock salt. **Predict:** how does the superlattice peak at h = 1
+# fall, where is it gone, and what is left when all atoms have changed places? Hint: `damage.antisites`, `sums`.
 
 # %% tags=["hide-cell"]
 # @title Solution 1
@@ -484,15 +492,15 @@ peaks.round(3).rename_axis("antisites").T
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# As the square of the order parameter, $(1 - 2x)^2$. Half of the atoms in wrong places is no order at all. With all of them exchanged it is
-# rock salt again: nothing says which kind is which.
+# As the square of the order parameter, $(1 - 2x)^2$. Half of the atoms in wrong places is no order at all. With all
+# of them exchanged it is rock salt again.
 #
 # </details>
 #
 # ### Exercise 2: Diamond with two kinds
 #
-# Zinc blende has the places of diamond, and neighbours of different kinds. **Predict:** which peak along [111] does $S_2$ have that $S_1$ lacks?
-# Hint: `bulk("ZnS", "zincblende", a=1.0, cubic=True)`; look at h = 1, 2, 3, 4.
+# Zinc blende has the places of diamond, with neighbours of different kinds. **Predict:** which peak along [111] does
+# $S_2$ have that $S_1$ lacks? Hint: `bulk("ZnS", "zincblende", a=1.0, cubic=True)`; look at h = 1, 2, 3, 4.
 
 # %% tags=["hide-cell"]
 # @title Solution 2
@@ -505,14 +513,15 @@ both.round(1)
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# h = 2: there the two fcc lattices of diamond are out of step and cancel. In $S_2$ each kind counts by itself, and nothing cancels.
+# h = 2: there the two fcc lattices of diamond cancel. In $S_2$ each kind counts by itself, and nothing cancels.
 #
 # </details>
 #
 # ### Exercise 3: Which is lost first?
 #
-# Displace the atoms of the three perovskites by 0 to 16 % of the neighbour distance, and ask the network that you have made. **Predict:** which is
-# lost first? Hint: `prototypes.make_clouds(list(three), 20, seed + 9).assign(displacement=…)`, `classify.predict_groups`.
+# Displace the atoms of the three perovskites by 0 to 16 % of the neighbour distance, and ask your network.
+# **Predict:** which is lost first? Hint: `prototypes.make_clouds(list(three), 20, seed + 9).assign(displacement=…)`,
+# `classify.predict_groups`.
 
 # %% tags=["hide-cell"]
 # @title Solution 3
@@ -531,17 +540,19 @@ rows.round(2)
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# What differs by small displacements: a distorted form is taken for another one when atoms are displaced at random by as much as the
-# distortion displaces them in order.
+# The tetragonal form, then the tilted one; the cubic form stays. A distorted form is taken for another when random
+# displacements are as large as those that distort it.
 #
 # </details>
 #
 # ## Summary
 #
-# - A second sum, over the atoms of each kind, tells compounds apart, whatever their elements: order among the kinds has peaks of its own.
-# - One network names <!--=many.groups-->…<!--/--> prototypes in any orientation, <!--=many.vacancies_50.right:.1%-->…<!--/--> correctly when
-#   half of the atoms are missing. What a prototype leaves free must vary in training, and what lies just outside must be shown.
-# - What it does not know it may still take for a near relative. Composition and, of a file, the space group rule out what cannot
-#   be ([evidence](21_prototypes_tested.ipynb)).
+# - A second sum, over the atoms of each kind, tells compounds apart, whatever their elements: order among the kinds
+#   has its own peaks.
+# - One network names <!--=many.groups-->…<!--/--> prototypes in any
+#   orientation, <!--=many.vacancies_50.right:.1%-->…<!--/--> correctly when half of the atoms are missing. What a
+#   prototype leaves free must vary in training, and what lies just outside must be shown.
+# - What it does not know it may still take for a near relative. Composition and, of a file, the space group rule out
+#   what cannot be ([evidence](21_prototypes_tested.ipynb)).
 #
 # Next: [11 Which crystal is it?](11_your_own_crystal.ipynb) takes a file of yours.

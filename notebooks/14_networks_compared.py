@@ -464,8 +464,10 @@ pd.Series(still_possible, name="share of errors still possible").rename_axis("ri
 #
 # - The task is easy enough for a network seven times smaller: in <!--=cnn.compact.trainings_all_right-->…<!--/-->
 #   of <!--=cnn.compact.trainings-->…<!--/--> trainings, of seconds each, it is right for every structure.
-# - On pristine crystals split at random a perfect score says little: <!--=cnn.random.held_out.twins:.0%-->…<!--/-->
-#   of those held out have a twin among those trained on. On defective ones, and on elements never seen, it says more.
+# - On pristine crystals split at random a perfect score says little: <!--=cnn.random.held_out.twins:.0%-->…<!--/--> of
+#   those held out have a twin among those trained on. On elements never seen it says little more, for a look-up that
+#   learns nothing names <!--=sources.look_up.element:.0%-->…<!--/--> of these, too
+#   ([13](13_claims_of_the_sources.ipynb)). On defective crystals it says more.
 # - Training the network of Table 1 is limited by arithmetic; here a smaller network saves more time than shorter
 #   numbers do.
 #

@@ -13,12 +13,14 @@
 # bottlenecks and numbers of components, scored against classes and prototypes that they never saw; what a handful of labels adds.
 #
 # **Result:** k-means with seven clusters is right for <!--=clusters.k_means.linear_PCA.pristine.accuracy:.1%-->…<!--/--> of the crystals in
-# linear PCA and for <!--=clusters.k_means.autoencoder_8.pristine.accuracy:.1%-->…<!--/--> in an autoencoder with a bottleneck of eight. HDBSCAN, in
-# an embedding made from physics, finds <!--=clusters.physics.vacancies.classes.clusters:.0f-->…<!--/--> clusters
-# for <!--=clusters.prototypes-->…<!--/--> prototypes, <!--=clusters.physics.vacancies.kinds_found-->…<!--/--> of which have a cluster of
-# their own (adjusted Rand index <!--=clusters.physics.vacancies.prototypes.ari:.3f-->…<!--/--> on defective
-# and <!--=clusters.physics.pristine.prototypes.ari:.3f-->…<!--/--> on pristine crystals). With <!--=labels.budget-->…<!--/-->
-# labels, <!--=labels.clusters.vacancies:.2%-->…<!--/--> of the other defective crystals are named correctly.
+# linear PCA and for <!--=clusters.k_means.autoencoder_8.pristine.accuracy:.1%-->…<!--/--> in an autoencoder with a
+# bottleneck of eight. HDBSCAN, in an embedding made from physics,
+# finds <!--=clusters.physics.vacancies.classes.clusters:.0f-->…<!--/--> clusters
+# for <!--=clusters.prototypes-->…<!--/--> prototypes, <!--=clusters.physics.vacancies.kinds_found-->…<!--/--> of which
+# are the majority of a cluster (adjusted Rand index <!--=clusters.physics.vacancies.prototypes.ari:.3f-->…<!--/--> on
+# defective and <!--=clusters.physics.pristine.prototypes.ari:.3f-->…<!--/--> on pristine crystals).
+# With <!--=labels.budget-->…<!--/--> labels, <!--=labels.clusters.vacancies:.2%-->…<!--/--> of the other defective
+# crystals are named correctly.
 #
 # ![Accuracy against the number of labels](../figures/fig_08e_few_labels.png)
 #
@@ -239,9 +241,12 @@ table
 
 # %% [markdown]
 # The trivial answer, everything hex/rh, is right for <!--=clusters.trivial.accuracy:.1%-->…<!--/-->. ± is the standard deviation over seeds: of
-# five trainings for the bottleneck of two, of k-means alone for the others. The spread between trainings is as large as most differences between
-# bottlenecks, so that the report's choice of the best of four says little; convolutions do not help. The accuracy is high because most
-# crystals are in large classes; the balanced accuracy shows that small classes are lost.
+# five trainings for the bottleneck of two, of k-means alone for the others. The spread between
+# trainings, <!--=clusters.k_means.autoencoder_2.pristine.accuracy.spread:.1%-->…<!--/-->, is not much smaller than the
+# differences between bottlenecks, so that the report's choice of the best of four says little. Convolutions do harm
+# here: <!--=clusters.k_means.convolutional_autoencoder_16.pristine.accuracy:.1%-->…<!--/--> are right. The accuracy of
+# the others is high because most crystals are in large classes; the balanced accuracy, in linear
+# PCA <!--=clusters.k_means.linear_PCA.pristine.balanced_accuracy:.1%-->…<!--/-->, shows that small classes are lost.
 #
 # Does the number of components matter?
 
@@ -377,8 +382,8 @@ run.save_figure(figure, "fig_08d_mean_fingerprints")
 # %% [markdown]
 # *Mean fingerprint of each cluster of defective crystals, with the prototype of most of its members.* The clusters are prototypes, not
 # classes: nearly all that the label hex/rh joins is kept apart, only the two stackings of graphite, whose layers are far apart, are one. β-Sn
-# is split by the shape of the block: as c/a grows, another number of cells makes the block most cubic (see *cells*). bct_in has the longest
-# range of c/a, with gaps near bcc and fcc: there it is cut, or its ends are joined to bcc.
+# is split by the shape of the block: as c/a grows, another number of cells makes the block most cubic (see *cells*).
+# bct_in has a long range of c/a, with gaps near bcc and fcc: it is cut, and what lies nearest to bcc is joined to bcc.
 #
 # Another method that finds its own number: Gaussian mixtures, by the Bayesian information criterion.
 
@@ -518,8 +523,11 @@ run.save_figure(figure, "fig_08e_few_labels")
 
 # %% [markdown]
 # *Accuracy against the number of labels, by how the crystals to label are chosen. Bars: 95 % intervals (Wilson), of the random choice the range of its draws;
-# points are moved sideways a little.* Up to the number of prototypes each label counts, if it is asked of a new cluster. Crystals chosen
-# like that serve a network, too. The clusters were found on these same crystals, without labels.
+# points are moved sideways a little.* Up to about the number of classes each label counts, if it is asked of a new
+# cluster; beyond the number of prototypes there is little left to gain. Crystals chosen like that serve a network, too
+# (<!--=labels.supervised.vacancies:.2%-->…<!--/--> with <!--=labels.budget-->…<!--/--> labels), and those nearest to
+# centres of k-means do as well (<!--=labels.embedding.vacancies:.2%-->…<!--/-->); chosen at random, as many
+# give <!--=labels.random.vacancies:.1%-->…<!--/-->. The clusters were found on these same crystals, without labels.
 #
 # Which real crystals are wrong at a budget of 21?
 
@@ -673,6 +681,8 @@ pairs.round(3)
 # - HDBSCAN separates the prototypes, in an embedding made from physics whatever the settings (adjusted Rand index at
 #   least <!--=clusters.physics.settings.ari.min:.3f-->…<!--/-->), and nearly as well in linear
 #   PCA (<!--=clusters.hdbscan.linear_PCA.vacancies.prototypes.ari:.3f-->…<!--/-->).
-# - A label for each cluster is then enough to name nearly every crystal, and <!--=labels.clusters.real:.1%-->…<!--/--> of real ones.
+# - With <!--=labels.budget-->…<!--/--> labels, one for each cluster and a few more, it is then possible to
+#   name <!--=labels.clusters.vacancies:.2%-->…<!--/--> of the other defective crystals,
+#   and <!--=labels.clusters.real:.1%-->…<!--/--> of real ones.
 #
 # Next: [17 Which method withstands damage, and why?](17_damage_compared.ipynb) asks which method takes how much damage.

@@ -15,10 +15,12 @@
 #
 # **Result:** at 15 % independent displacement the compact network is right
 # for <!--=robust.compact.displacements_15.accuracy:.2%-->…<!--/--> of <!--=robust.all:,-->…<!--/--> crystals.
-# Of <!--=robust.few-->…<!--/--> of these, the network of the paper, trained on perfect crystals, is right
-# for <!--=robust.table_1_pristine.displacements_15.accuracy:.0%-->…<!--/-->, template matching
-# for <!--=robust.ptm.displacements_15.accuracy:.0%-->…<!--/--> and spglib
-# for <!--=robust.spglib_loose.displacements_15.accuracy:.0%-->…<!--/-->.
+# Of <!--=robust.few-->…<!--/--> of these, the network of the paper is right
+# for <!--=robust.table_1_pristine.displacements_15.accuracy:.0%-->…<!--/--> if trained on perfect crystals and
+# for <!--=robust.table_1_defects.displacements_15.accuracy:.0%-->…<!--/--> if trained on damaged ones, template
+# matching for <!--=robust.ptm.displacements_15.accuracy:.0%-->…<!--/--> and spglib
+# for <!--=robust.spglib_loose.displacements_15.accuracy:.0%-->…<!--/--> (the compact network
+# for <!--=robust.compact_few.displacements_15.accuracy:.0%-->…<!--/-->).
 #
 # ![Accuracy under damage](../figures/fig_11_damage.png)
 #

@@ -339,7 +339,7 @@ gets.style.hide(axis="index")
 
 # %% [markdown]
 # With waves of 7 %, near melting, the network answers for <!--=any.spectra.waves_7.answered:.1%-->…<!--/--> of the
-# clouds, and <!--=any.spectra.waves_7.right_of_answered:.1%-->…<!--/--> of its answers are right. Template matching
+# clouds, and <!--=any.spectra.waves_7.right_of_answered:.2%-->…<!--/--> of its answers are right. Template matching
 # answers for <!--=any.ptm.waves_7.answered:.1%-->…<!--/-->,
 # and <!--=any.ptm.waves_7.right_of_answered:.1%-->…<!--/--> of its answers are right: where it has no type for a
 # class, the atoms vote for another.
@@ -443,11 +443,11 @@ overlap
 # ## Summary
 #
 # - In any orientation the spectra name <!--=any.spectra.vacancies_50.accuracy:.2%-->…<!--/--> of the clouds with half
-#   of their atoms correctly; bond orders with a trained forest come next,
-#   with <!--=any.steinhardt.vacancies_50.accuracy:.0%-->…<!--/-->.
-# - Most of their errors, <!--=any.wrong.tetragonal:.0%-->…<!--/-->, are at the border between tetragonal and cubic
+#   of their atoms correctly; of the other methods asked here, bond orders with a trained forest come next,
+#   with <!--=any.steinhardt.vacancies_50.accuracy:.0%-->…<!--/--> ([22](22_methods_side_by_side.ipynb) asks SOAP, too).
+# - Most errors of the spectra, <!--=any.wrong.tetragonal:.0%-->…<!--/-->, are at the border between tetragonal and cubic
 #   crystals, where a specialist errs, too, though less.
 # - In these tests an answer that is given can be trusted: near
-#   melting <!--=any.spectra.waves_7.right_of_answered:.1%-->…<!--/--> of those given are right, by what can be known.
+#   melting <!--=any.spectra.waves_7.right_of_answered:.2%-->…<!--/--> of those given are right, by what can be known.
 #
 # Next: [19 Does it refuse what it should, and does that hold for real crystals?](19_refusals_tested.ipynb)

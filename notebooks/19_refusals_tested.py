@@ -18,7 +18,7 @@
 # the seven (<!--=verdict.refused.least:.1%-->…<!--/--> of the type that is refused least). Of real crystals of unseen
 # elements, <!--=real.dcdft.right-->…<!--/--> of <!--=real.dcdft.crystals-->…<!--/--> are right and
 # accepted, <!--=real.dcdft.confidently_wrong-->…<!--/--> wrong and accepted. Of balls of 384 atoms cut out of
-# crystals as hot as the melting point, <!--=md.balls_384.right:.1%-->…<!--/--> are right and
+# crystals at up to their melting point, <!--=md.balls_384.right:.1%-->…<!--/--> are right and
 # accepted, <!--=md.balls_384.wrong:.1%-->…<!--/--> wrong and accepted.
 #
 # ![What heat does to a small ball of atoms, and what the network says to it](../figures/fig_11e_heat.png)
@@ -651,7 +651,7 @@ by_size.style.format("{:.2%}")
 # - A learned "none" and a threshold for each class, calibrated to refuse <!--=verdict.error_rate:.0%-->…<!--/--> of
 #   true crystals, refuse <!--=verdict.refused.all:.1%-->…<!--/--> of the outliers; without counterexamples the same
 #   price buys <!--=verdict.control.all:.1%-->…<!--/-->.
-# - This holds for real crystals at rest: of <!--=real.dcdft.crystals-->…<!--/--> by density-functional
+# - The same thresholds serve real crystals at rest: of <!--=real.dcdft.crystals-->…<!--/--> by density-functional
 #   theory <!--=real.dcdft.right-->…<!--/--> are right and accepted, <!--=real.dcdft.confidently_wrong-->…<!--/-->
 #   wrong and accepted.
 # - Heat moves neighbours together and so strains a small ball more than independent displacements of the same size

@@ -250,7 +250,11 @@ table.set_axis([f"{x:.0%} vacancies" for x in table], axis=1).style.format("{:.1
 
 # %% [markdown]
 # If refusals count as wrong, the map names <!--=atoms.five.accepted.vacancies_0:.1%-->…<!--/-->
-# and <!--=atoms.five.accepted.vacancies_25:.1%-->…<!--/--> of the atoms.
+# and <!--=atoms.five.accepted.vacancies_25:.1%-->…<!--/--> of the atoms. Template matching has a type for each of the
+# five: atom by atom it names <!--=atoms.five.ptm.vacancies_0:.1%-->…<!--/-->
+# and <!--=atoms.five.ptm.vacancies_25:.1%-->…<!--/-->, by grain <!--=atoms.five.ptm_grains.vacancies_0:.1%-->…<!--/-->
+# and <!--=atoms.five.ptm_grains.vacancies_25:.1%-->…<!--/-->. As long as no atom is missing, it comes close to the map
+# by grain.
 #
 # ## One metal, nine grains
 #
@@ -313,7 +317,7 @@ pd.Series(rows).unstack().rename(columns="{:.0%} vacancies".format).style.format
 # *Adjusted Rand index of all atoms: 1 for the true division, 0 on average for a random one into grains of the same
 # sizes; atoms without a grain count as one more grain.* The waves
 # find <!--=atoms.metal.vacancies_0.grains-->…<!--/-->, <!--=atoms.metal.vacancies_25.grains-->…<!--/-->
-# and <!--=atoms.metal.vacancies_50.grains-->…<!--/--> grains of nine. For the pair with the smallest
+# and <!--=atoms.metal.vacancies_50.grains-->…<!--/--> grains; nine are true. For the pair with the smallest
 # rotation, 5°, the index on its atoms alone
 # is <!--=atoms.metal.vacancies_0.five_degrees:.3f-->…<!--/-->, <!--=atoms.metal.vacancies_25.five_degrees:.3f-->…<!--/-->
 # and <!--=atoms.metal.vacancies_50.five_degrees:.3f-->…<!--/-->. Template matching with segmentation
@@ -569,10 +573,14 @@ pd.DataFrame({"counted": kept, "(1 − x)¹²": {x: (1 - x) ** 12 for x in kept}
 # ## Summary
 #
 # - In a complete polycrystal of seven classes, waves name <!--=atoms.accepted.vacancies_0.all:.1%-->…<!--/--> of the
-#   atoms correctly, template matching by grain <!--=atoms.ptm_grains.vacancies_0.all:.0%-->…<!--/-->. With a quarter
-#   of the atoms missing, only waves still work.
-# - Missing atoms hardly matter to waves, and heat only lowers their amplitudes: the map names hot crystals and
-#   half-empty ones, and finds no grain in melts.
+#   atoms correctly, template matching by grain <!--=atoms.ptm_grains.vacancies_0.all:.0%-->…<!--/-->; of five classes
+#   that both know, <!--=atoms.five.accepted.vacancies_0:.1%-->…<!--/-->
+#   and <!--=atoms.five.ptm_grains.vacancies_0:.1%-->…<!--/-->. With a quarter of the atoms missing, of the methods run
+#   here only waves still work.
+# - A quarter of the atoms missing hardly matters to waves; with half
+#   missing, <!--=atoms.vacancies_50.refused_grains-->…<!--/--> of <!--=atoms.vacancies_50.grains-->…<!--/--> grains are
+#   refused. Heat only lowers their amplitudes: the map names hot crystals and half-empty ones, and finds no grain in
+#   melts.
 # - To be found each time, a grain needs some <!--=atoms.lamella.thinnest-->…<!--/--> layers of atoms, and a rotation
 #   of <!--=atoms.turn.always-->…<!--/-->° against its neighbour.
 #

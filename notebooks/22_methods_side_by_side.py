@@ -354,7 +354,8 @@ table.style.hide(axis="index")
 # **Every atom.** Methods that name single atoms are compared elsewhere, on polycrystals
 # ([20](20_polycrystals_compared.ipynb)): without vacancies, the [Bragg waves](../docs/glossary.md#wave) of the grains
 # name <!--=atoms.five.accepted.vacancies_0:.1%-->…<!--/--> of all atoms of five classes correctly, template
-# matching <!--=atoms.five.ptm.vacancies_0:.1%-->…<!--/-->; DC4, measured for this study but not run here, 96.6 %.
+# matching <!--=atoms.five.ptm.vacancies_0:.1%-->…<!--/-->, by
+# grain <!--=atoms.five.ptm_grains.vacancies_0:.1%-->…<!--/-->; DC4, measured for this study but not run here, 96.6 %.
 # ARISE, by its paper, knows 108 classes; it gives no number for these tests.
 
 # %%
@@ -373,12 +374,17 @@ run.save_figure(figure, "fig_17_methods")
 
 # %% [markdown]
 # *Share of all structures that are answered and right. A dash: the method cannot be asked, since a cloud has no
-# cell.* The methods fall into four groups. Symmetry and matching are made for perfect cells, and give few answers, if
-# any, once atoms are missing. The compact network on fingerprints withstands damage, but only in the standard
-# orientation. Neighbour methods need no orientation, but do need the neighbours, and have no type for some classes.
-# Spectra and SOAP, which learn from damaged clouds, need neither cell nor orientation: with half of the atoms
-# missing, <!--=fair.soap.cloud_50.right_of_answered:.0%-->…<!--/--> of SOAP's answers are right
-# and <!--=fair.spectra.cloud_50.right_of_answered:.0%-->…<!--/--> of those of the spectra.
+# cell.* The methods fall into four groups. Symmetry and matching are made for perfect cells, and answer nothing once
+# atoms are missing or displaced, except MatID (<!--=fair.matid.cell_25.answered:.0%-->…<!--/--> of the cells without a
+# quarter of their atoms). Methods on fingerprints need the standard orientation; among them, the compact network
+# withstands damage, and refuses nearly all clouds. Neighbour methods need no orientation, but do need the neighbours,
+# and have no type for some classes. Bond orders know all classes, but need the neighbours, too: with half of the atoms
+# missing, <!--=fair.steinhardt.cloud_50.right_of_answered:.0%-->…<!--/--> of their answers are right. Spectra and SOAP,
+# which learn from damaged clouds, need neither cell nor orientation, and hardly lose anything to missing atoms: with
+# half of them, <!--=fair.spectra.cloud_50.right_of_answered:.0%-->…<!--/--> of the answers of the spectra are right
+# and <!--=fair.soap.cloud_50.right_of_answered:.0%-->…<!--/--> of SOAP's. Displacements of 10 % cost SOAP
+# more: <!--=fair.spectra.cloud_s10.right_of_answered:.0%-->…<!--/-->
+# and <!--=fair.soap.cloud_s10.right_of_answered:.0%-->…<!--/-->.
 #
 # ## What it costs
 
@@ -414,8 +420,8 @@ cost.style.hide(axis="index")
 #
 # ### Exercise 1: Refuse, or guess?
 #
-# Template matching answers few damaged clouds. **Predict:** if every cloud that it does not answer got a class at
-# random, what share of all clouds would be right with a quarter of the atoms missing? Compute it from `shares`.
+# Template matching leaves many damaged clouds without an answer. **Predict:** if each of these got a class at random,
+# what share of all clouds would be right with a quarter of the atoms missing? Compute it from `shares`.
 
 # %% tags=["hide-cell"]
 # @title Solution 1
@@ -450,8 +456,11 @@ print(f"{len(apart)} of {len(intervals) * (len(intervals) - 1) // 2} pairs have 
 # <details><summary>Answer</summary>
 #
 # Methods that know the standard orientation only, or lack types for some classes, differ clearly from the spectra in
-# the full run. Whether SOAP and the bond orders do, so few perfect clouds hardly tell; look at the damaged ones.
-# Intervals that overlap do not prove that two methods are alike.
+# the full run. SOAP and the bond orders do not; on damaged clouds the bond orders do
+# (<!--=fair.steinhardt.cloud_50.right_of_answered:.0%-->…<!--/--> with half of the atoms missing). With displacements
+# of 10 %, SOAP's interval ends at <!--=fair.soap.cloud_s10.right_of_answered_high:.1%-->…<!--/-->, and that of the
+# spectra begins at <!--=fair.spectra.cloud_s10.right_of_answered_low:.1%-->…<!--/-->. Intervals that overlap do not
+# prove that two methods are alike.
 #
 # </details>
 
@@ -470,7 +479,8 @@ run.save_results(results)
 # - The same structures for all: nine tests, <!--=fair.structures-->…<!--/--> structures each (pymatgen's matcher and
 #   MatID: <!--=fair.matcher_structures-->…<!--/-->).
 # - What a method needs counts, too: a cell, a standard orientation, a list of classes that it knows.
-# - With damage and in any orientation, methods that learned from damaged clouds lead; those with a fixed list of
-#   neighbourhoods fall behind.
+# - With damage and in any orientation, the spectra and SOAP lead, both learned from damaged clouds. Bond orders fall
+#   behind when half of the atoms are missing or all are displaced, methods with a fixed list of neighbourhoods long
+#   before.
 #
 # The numbers behind all pages: [99 What came out?](99_report.ipynb)
