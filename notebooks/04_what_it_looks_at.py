@@ -122,7 +122,7 @@ assert keract_difference < 1e-4
 
 # %%
 # Nine kernels, each by its own maximum so that keract's colour bar holds for all; row 0 below, as in the other figures.
-first = {name: stack[:, ::-1, :, :9] for name, stack in activations.items()}
+first = {name.replace("_", " "): stack[:, ::-1, :, :9] for name, stack in activations.items()}
 first = {name: stack / np.maximum(stack.max(axis=(1, 2), keepdims=True), 1e-9) for name, stack in first.items()}
 with tempfile.TemporaryDirectory() as folder, plt.rc_context({"figure.constrained_layout.use": False}):
     keract.display_activations(first, cmap="viridis", fig_size=(2.9, 2.6), save=True, directory=folder)
@@ -263,7 +263,7 @@ for name, (red, green, blue) in colors.items():
 def draw_scaled(response_map, ax):
     """Draw a map with each channel relative to its own maximum."""
     scaled = response_map / np.maximum(response_map.max(axis=(0, 1)), 1e-12)
-    plots.draw_fingerprint(scaled, ax, gamma=0.7)
+    plots.draw_fingerprint(scaled, ax, gamma=0.5)
 
 
 # %%
@@ -283,7 +283,8 @@ run.save_figure(figure, "fig_08_response_maps")
 # %% [markdown]
 # *For each class: a fingerprint with vacancies, the summed maps of the four strongest kernels of each convolution, and
 # the sum over all layers, each divided by its maximum. Red, green and blue are the channels, in the maps each relative
-# to its own maximum.* The maps grow from patches to the whole fingerprint, but this is not learned: a kernel of the
+# to its own maximum, brightened by a square root.* They still look green: red and blue are a few sharp peaks, green is
+# also a smear between them. The maps grow from patches to the whole fingerprint, but this is not learned: a kernel of the
 # first layer sees seven by seven pixels, whatever its weights. Training can change only which peaks light up within
 # reach.
 #

@@ -380,7 +380,7 @@ for above, below, ((what, x), atoms), look, label, is_refused in panels:
     above.set(title=done if x else "perfect", aspect="equal", xlim=limits, ylim=limits)
     plots.draw_fingerprint(look, below)
     below.set(xlabel="", ylabel="", xticks=[], yticks=[])
-    text, color = ("no answer", "0.4") if is_refused else (CLASSES[label], plots.CLASS_COLORS[label])
+    text, color = ("no answer", "0.4") if is_refused else (f"answer: {CLASSES[label]}", plots.CLASS_COLORS[label])
     below.set_xlabel(text, color=color, fontweight="bold", fontsize=11)
 for ax in axes[::2].flat:
     ax.set_axis_off()

@@ -292,7 +292,7 @@ for (name, (cost, accepted)), color in zip(trade.items(), plt.colormaps["viridis
     right.fill_between(100 * cost[:, 0], *100 * accepted[:, 1:].T, color=color, alpha=0.2, lw=0)
 right.set(xlabel="known crystals refused (%)", ylabel="outliers accepted (%)", xlim=0, ylim=0)
 right.set_title("all classes, all outliers")
-figure.legend(loc="outside upper right", ncols=2)
+right.legend(loc="upper right")
 run.save_figure(figure, "fig_09c_trade")
 
 # %% [markdown]

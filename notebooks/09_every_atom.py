@@ -316,11 +316,12 @@ pd.DataFrame(
 # %%
 figure, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
 bins = np.arange(0, 24, 2)  # distances from the boundary, Å
-for (name, hits), color, line in zip(right.items(), ("black", "0.5", "0.7"), ("-", "--", ":")):
+for (name, hits), color, line, lw in zip(right.items(), ("black", "0.6", "0.7"), ("-", "--", ":"), (3.5, 1.4, 1.4)):
     of_bin = [hits[(from_boundary >= low) & (from_boundary < low + 2)] for low in bins]
     share, low, high = np.array([classify.share(hits) for hits in of_bin if len(hits)]).T
     x = [low + 1 for low, hits in zip(bins, of_bin) if len(hits)]
-    ax.errorbar(x, share, (share - low, high - share), color=color, ls=line, marker="o", ms=3, lw=1.4, label=name)
+    style = {"color": color, "ls": line, "lw": lw, "elinewidth": 1, "marker": "o", "ms": 2 * lw, "label": name}
+    ax.errorbar(x, share, (share - low, high - share), **style)
 ax.set(title="Right at any distance?", xlabel="distance from the boundary (Å)", ylabel="share of atoms named correctly")
 ax.set_ylim(-0.03, 1.05)
 ax.grid(alpha=0.3)
@@ -328,7 +329,7 @@ figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols
 run.save_figure(figure, "fig_15a_boundary")
 
 # %% [markdown]
-# *Bars: 95 % intervals; they are too short, since atoms of one grain are not independent.* Within 5 Å of a boundary,
+# *Where the two curves of the waves coincide, nothing is refused. Bars: 95 % intervals; they are too short, since atoms of one grain are not independent.* Within 5 Å of a boundary,
 # about a neighbour distance, <!--=atoms.waves.vacancies_25.near:.1%-->…<!--/--> are right; beyond
 # it, <!--=atoms.waves.vacancies_25.beyond_5:.1%-->…<!--/-->. Template matching needs all the neighbours. With none
 # missing it does better ([evidence](20_polycrystals_compared.ipynb)).
@@ -348,7 +349,7 @@ copper_map = map_structure(copper, progress=False)
 copper_mapped = annotate(copper, copper_map)
 
 # %%
-figure, axes = plt.subplots(1, 3, figsize=(10, 3.6), layout="constrained", width_ratios=(1, 1, 0.5))
+figure, axes = plt.subplots(1, 3, figsize=(8.6, 3.6), layout="constrained", width_ratios=(1, 1, 0.5))
 for ax, color_by, title in zip(axes, ("grain", "ipf"), ("Grains (grey: none)", "Crystal direction along z")):
     plots.draw_atoms_slice(copper_mapped, ax, color_by, grains=copper_map.grains)
     ax.set_title(title)

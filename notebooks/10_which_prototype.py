@@ -167,7 +167,7 @@ library = prototypes.aflow_prototypes()
 library = {name: its for i, (name, its) in enumerate(library.items()) if i % one_in == 0 or name in SHOWN}
 names = list(library)
 cells = {name: prototype.cells[0].atoms for name, prototype in library.items()}
-figure, axes = plt.subplots(1, len(SHOWN), figsize=(10, 2.3), layout="constrained")
+figure, axes = plt.subplots(1, len(SHOWN), figsize=(10, 2.3), layout="compressed")
 for ax, name in zip(axes, SHOWN):
     plots.draw_crystal(crystals.conventional_cell(cells[name]), ax, boundary=True)
     ax.set_title(learning.title(library[name]).replace(" (", "\n("), fontsize=7)
@@ -207,7 +207,7 @@ holes = damage.remove_atoms(ball, 0.5, rng)
 shaken = ball.copy()
 shaken.positions += rng.normal(scale=0.1 * length_scale(cell), size=ball.positions.shape)
 mixed = damage.antisites(ball, 0.2, rng)
-figure, axes = plt.subplots(1, 4, figsize=(10, 2.7), layout="constrained")
+figure, axes = plt.subplots(1, 4, figsize=(10, 2.7), layout="compressed")
 for ax, atoms, title in zip(axes, (ball, holes, shaken, mixed), ("ball", "vacancies", "displacements", "antisites")):
     plots.draw_crystal(atoms, ax)
     ax.set_title(title, fontsize=9)
@@ -376,7 +376,7 @@ figure.legend(loc="outside lower center", ncols=2)
 run.save_figure(figure, "fig_16h_accuracy")
 
 # %% [markdown]
-# *With 95 % intervals.* With half of the atoms missing, <!--=many.vacancies_50.right:.1%-->…<!--/--> are named
+# *With 95 % intervals; the axis does not begin at 0.* With half of the atoms missing, <!--=many.vacancies_50.right:.1%-->…<!--/--> are named
 # correctly, of clouds of 64 places <!--=many.places_64.right:.1%-->…<!--/-->. If the network may
 # refuse, <!--=many.vacancies_25_displaced_5.right_answered:.1%-->…<!--/--> of its answers are right where a quarter
 # is missing and the rest displaced. Mistakes, other methods and <!--=many.real.structures-->…<!--/--> real compounds:

@@ -392,7 +392,12 @@ for i, ((name, color), marker) in enumerate(zip(shades.items(), "os^Dv.")):
     bounds = np.array([classify.share(np.arange(len(images)) < round(p * len(images))) for p in accuracy[name]])
     places = np.arange(len(counts)) + 0.06 * (i - 2.5)
     errors = np.abs(bounds[:, 1:] - bounds[:, :1]).T
-    style = {"marker": marker, "lw": 1.2, "color": color, "label": name.replace("_", " ")}
+    style = {
+        "marker": marker,
+        "lw": 1.2,
+        "color": color,
+        "label": name.replace("_", " ").replace("highlighted random", "highlighted by random"),
+    }
     axes["A"].errorbar(places, accuracy[name], errors, **style)
 axes["A"].set(xticks=range(len(counts)), xticklabels=counts, xlabel="places erased", ylabel="accuracy", ylim=(0, 1.03))
 axes["A"].legend(loc="lower left")

@@ -207,7 +207,7 @@ shown.style.hide(axis="index")
 
 # %%
 LABELS = ["perfect", *[f"{x} % vacant" for x in (25, 50, 70, 80)], "σ 10 %", "σ 15 %"]
-LABELS += [*[f"waves {x} %" for x in (5, 7, 10)], "40 %, σ 7 %", "64 atoms"]
+LABELS += [*[f"waves {x} %" for x in (5, 7, 10)], "40 % vacant, σ 7 %", "64 atoms"]
 figure, axes = plt.subplots(2, 1, figsize=(7, 5), sharey=True, layout="constrained")
 for i, (method, color) in enumerate(zip(NAMES, colormaps["viridis"](np.linspace(0, 0.95, len(NAMES))))):
     if method not in hits:

@@ -21,7 +21,7 @@
 # matching: <!--=atoms.ptm.vacancies_0.all:.0%-->…<!--/-->, <!--=atoms.ptm.vacancies_25.all:.0%-->…<!--/-->
 # and <!--=atoms.ptm.vacancies_50.all:.0%-->…<!--/-->.
 #
-# ![Half of a crystal melts](../figures/fig_15e_melting.png)
+# ![Atoms named correctly, by method and distance from the boundary](../figures/fig_15g_methods.png)
 #
 # **Time:** about <!--=time.20_polycrystals_compared.minutes:.0f-->…<!--/--> minutes on two cores; one with the
 # parameters below. The numbers in the text are those of the full run.
@@ -183,7 +183,7 @@ for (vacancies, method), of_step in curves.items():
         "zorder": 3 if method == "accepted" else 2,
     }
     ax.errorbar(x, share, (share - low, high - share), label=NAMES[method], **style)
-    ax.set(title=f"{vacancies:.0%} vacancies", xlabel="distance from the boundary (Å)", ylim=(-0.03, 1.05))
+    ax.set(title=f"{100 * vacancies:.0f} % vacancies", xlabel="distance from the boundary (Å)", ylim=(-0.03, 1.05))
     ax.grid(alpha=0.3)
 axes[0].set_ylabel("share of atoms named correctly")
 figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
@@ -399,7 +399,7 @@ plots.class_legend(figure, refused=True, loc="outside lower center", ncols=len(C
 run.save_figure(figure, "fig_15e_melting")
 
 # %% [markdown]
-# *Classes; grey: no grain, or refused.* In the middle of the solid <!--=atoms.melting.solid_fcc:.1%-->…<!--/--> of the
+# *Classes; grey: no grain, or refused. The cell repeats: at its right edge the solid begins again.* In the middle of the solid <!--=atoms.melting.solid_fcc:.1%-->…<!--/--> of the
 # atoms are named fcc; in the middle of the liquid, <!--=atoms.melting.liquid_named:.1%-->…<!--/--> have a grain at
 # all. (With the parameters above, after a tenth of a picosecond, the right half has not melted yet: it is copper
 # stretched along x, and a tetragonal crystal is the right answer.)

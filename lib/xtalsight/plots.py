@@ -229,7 +229,7 @@ def draw_scattering_geometry(geometry: DiffractionGeometry, ax: Axes | None = No
         along, across, third = np.roll(np.eye(3), -axis, axis=0)
         angle = around + np.radians(side)
         arc = 0.75 * length * along + 0.3 * (np.outer(np.cos(angle), across) + np.outer(np.sin(angle), third))
-        color = f"tab:{channel}"
+        color = {"red": "#d00000", "green": "#008a00", "blue": "#0000d0"}[channel]  # not those of classes
         arrow(origin, origin + project(*(length * along)), color, mutation_scale=8)
         arrow(None, None, color, style="<|-|>", lw=1.2, path=Path(origin + project(*arc.T)), mutation_scale=6)
         label(*(origin + project(*((length + 0.2) * along))), name, color)
@@ -243,13 +243,13 @@ def draw_scattering_geometry(geometry: DiffractionGeometry, ax: Axes | None = No
     label(k * np.cos(0.6), k * np.sin(0.6) + 0.1, radius, "0.4", va="bottom")
     arrow((0, 0), (k, 0), "black")
     arrow((0, 0), k * direction, "black")
-    arrow((k, 0), k * direction, "tab:purple", lw=2)
+    arrow((k, 0), k * direction, _GOLD, lw=2)
     label(0.6 * k, -0.2, "k₀")
     label(*(0.6 * k * direction + (0, 0.25)), "k₁")
-    label(k + 0.15, 0.33, "s = k₁ − k₀", "tab:purple", ha="left")
+    label(k + 0.15, 0.33, "s = k₁ − k₀", _GOLD, ha="left")
     for end, y in ((k * direction, height), ((k, 0), 0)):
         ax.plot([end[0], distance], [end[1], y], color="black", lw=0.8, ls=":", zorder=3)
-    ax.plot(distance, height, "s", color="tab:purple", ms=5, zorder=4)
+    ax.plot(distance, height, "s", color=_GOLD, ms=5, zorder=4)
 
     # The detector, in perspective; grey is what counts.
     onto_detector = Affine2D.from_values(0.45, 0.3, 0, 1, distance, 0)
@@ -468,7 +468,7 @@ def exploration_painter(thresholds):
 def _exploration(figure, thresholds):
     """Prepare the figure; return what fills it and the artists that this changes, those in front last."""
     fill_crystal, discs = _crystal_panel(figure.add_axes((0.0, 0.0, 0.28, 0.84)))
-    fill_answers, bars = _answer_panel(figure.add_axes((0.83, 0.14, 0.15, 0.68)), thresholds)
+    fill_answers, bars = _answer_panel(figure.add_axes((0.84, 0.14, 0.14, 0.68)), thresholds)
     pictures = []
     for left, color, who in ((0.29, _DARK, "compact"), (0.535, _GOLD, "paper's")):
         ax = draw_fingerprint(np.zeros((64, 64, 3)), figure.add_axes((left, 0.02, 0.235, 0.86)))
@@ -611,8 +611,8 @@ def draw_mistakes(counts: np.ndarray, names: Sequence[str], most: int = 20) -> F
         ax.text(j, i, f"{100 * shares[i, j]:.0f}", ha="center", va="center", fontsize=6, color=color)
     ax.set(xlabel="is called", ylabel="is")
     figure.colorbar(image, shrink=0.6, label="share of the row (numbers: %)")
-    rest = f", the {most} that are mistaken most" if len(names) > most else ""
-    ax.set_title(f"{wrong.sum():.0f} of {counts.sum():.0f} mistaken{rest}", fontsize=9)
+    rest = f"; shown: the {most} mistaken most" if len(names) > most else ""
+    ax.set_title(f"{wrong.sum():,.0f} of {counts.sum():,.0f} mistaken{rest}", fontsize=9)
     return figure
 
 
