@@ -256,7 +256,7 @@ def test_of_many_prototypes_those_mistaken_most_are_drawn_in_their_order(mistake
     assert total[shown].min() >= total[left_out].max()
     shares = counts / counts.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(ax.images[0].get_array(), shares[np.ix_(shown, shown)])
-    assert ax.get_title() == f"{wrong.sum()} of {counts.sum()} mistaken; shown: the 20 mistaken most"
+    assert ax.get_title() == f"{wrong.sum():,} of {counts.sum():,} mistaken; shown: the 20 mistaken most"
 
 
 def test_as_many_prototypes_are_drawn_as_asked_for(mistakes, draw_mistakes):
