@@ -258,7 +258,7 @@ run.save_figure(figure, "fig_10c_variants")
 # with <!--=sources.no_activation.repaired.vacancies_70.accuracy:.0%-->…<!--/-->
 # against <!--=sources.relu.repaired.vacancies_70.accuracy:.0%-->…<!--/-->. With scrambled ones and displaced atoms they
 # are behind, with <!--=sources.no_activation.scrambled.displaced.accuracy:.0%-->…<!--/-->
-# against <!--=sources.relu.scrambled.displaced.accuracy:.0%-->…<!--/-->. Two trainings of one kind can lie far apart,
+# against <!--=sources.relu.scrambled.displaced.accuracy:.0%-->…<!--/-->. Two training runs of one kind can lie far apart,
 # so small differences mean nothing.
 #
 # ## Accuracy, counted seven times
@@ -560,7 +560,7 @@ change_by_size.style.format("{:.0%}").format_index("{:.0f}°")
 # - That 25 % vacancies hardly matter holds: the network of Table 1 is right on crystals whose atoms are really
 #   missing, too.
 # - A test as easy as the sources' cannot show scrambled fingerprints; they cost accuracy when atoms are displaced. With
-#   repaired fingerprints a missing ReLU costs nothing that so few trainings could show.
+#   repaired fingerprints a missing ReLU costs nothing that so few training runs could show.
 # - The standard cell undoes a rotation, not the network: rotated by
 #   10°, <!--=sources.misorientation.table_1.turned.10:.0%-->…<!--/--> are right by the network of Table 1
 #   and <!--=sources.misorientation.compact.turned.10:.0%-->…<!--/--> by the compact one.

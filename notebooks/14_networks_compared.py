@@ -10,14 +10,14 @@
 # # Does it matter which network, which split, which seed?
 #
 # **In:** the fingerprints of [02](02_fingerprints.ipynb) and the networks of [03](03_a_network_learns.ipynb).
-# **Out:** more trainings, compared; every error; how fast training could be.
+# **Out:** more training runs, compared; every error; how fast training could be.
 #
 # **Result:** no. A network of <!--=cnn.compact.parameters:,-->…<!--/--> parameters does as well as the paper's, which
 # has <!--=cnn.table_1.parameters:,-->…<!--/-->, whatever is held out:
-# in <!--=cnn.compact.trainings_all_right-->…<!--/--> of <!--=cnn.compact.trainings-->…<!--/--> trainings, of at
+# in <!--=cnn.compact.trainings_all_right-->…<!--/--> of <!--=cnn.compact.training runs-->…<!--/--> trainings, of at
 # most <!--=cnn.compact.seconds.max:.0f-->…<!--/--> s each, it names every crystal correctly.
 #
-# ![Loss of all trainings](../figures/fig_06a_losses.png)
+# ![Loss of all training runs](../figures/fig_06a_losses.png)
 #
 # **Time:** about <!--=time.14_networks_compared.minutes:.0f-->…<!--/--> minutes on two cores without GPU; a minute
 # with the parameters below, which take few crystals. The numbers in the text are those of the full run.
@@ -463,7 +463,7 @@ pd.Series(still_possible, name="share of errors still possible").rename_axis("ri
 # ## Summary
 #
 # - The task is easy enough for a network seven times smaller: in <!--=cnn.compact.trainings_all_right-->…<!--/-->
-#   of <!--=cnn.compact.trainings-->…<!--/--> trainings, of seconds each, it is right for every structure.
+#   of <!--=cnn.compact.training runs-->…<!--/--> trainings, of seconds each, it is right for every structure.
 # - On pristine crystals split at random a perfect score says little: <!--=cnn.random.held_out.twins:.0%-->…<!--/--> of
 #   those held out have a twin among those trained on. On elements never seen it says little more, for a look-up that
 #   learns nothing names <!--=sources.look_up.element:.0%-->…<!--/--> of these, too

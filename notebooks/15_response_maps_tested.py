@@ -340,7 +340,7 @@ similar = pd.DataFrame({name: similarities(heats["trained"], stack) for name, st
 similar.agg(["mean", "min", "max"]).style.format("{:.2f}")
 
 # %% [markdown]
-# The maps of two trainings from one start agree with each other (<!--=maps.similarity.other_split:.2f-->…<!--/-->) more
+# The maps of two training runs from one start agree with each other (<!--=maps.similarity.other_split:.2f-->…<!--/-->) more
 # than with those of the untrained start (<!--=maps.similarity.start:.2f-->…<!--/-->): training adds something of its
 # own. Much of the rest comes with the fingerprint itself (<!--=maps.similarity.fingerprint:.2f-->…<!--/-->): maps of
 # other random weights resemble those of the trained network nearly as much

@@ -473,8 +473,8 @@ run.save_figure(figure, "fig_11e_heat")
 # %%
 SOURCES = {"user.check": "damaged clouds like the calibration", "user.dcdft": "elements, density-functional theory"}
 SOURCES |= {"user.ase_data": "elements, experiment", "hot.cells": "hot fcc, periodic cells"}
-SOURCES |= {"hot.balls_192": "hot fcc, balls of 192", "md.balls_192": "molecular dynamics, balls of 192"}
-SOURCES |= {"md.balls_384": "molecular dynamics, balls of 384"}
+SOURCES |= {"hot.balls_192": "hot fcc, balls of 192 atoms", "md.balls_192": "molecular dynamics, balls of 192 atoms"}
+SOURCES |= {"md.balls_384": "molecular dynamics, balls of 384 atoms"}
 
 
 def user_table(sources):

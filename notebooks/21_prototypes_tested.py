@@ -399,7 +399,7 @@ pd.DataFrame(rows).fillna("").rename_axis("not named correctly, or refused").res
 # %%
 KINDS_OF_TEST = {
     "file": "file",
-    "perfect": "ball of 256",
+    "perfect": "ball of 256 places",
     "vacancies_25_displaced_5": "ball, 25 % vacancies, displaced by 5 %",
 }
 WHAT = {"right_given": "right and given", "refused": "refused", "wrong": "wrong and accepted"}
