@@ -9,11 +9,12 @@
 # %% [markdown]
 # # Which crystals are to be told apart?
 #
-# **In:** fifteen families of crystals, and the ranges of their lattice parameters in nature.
-# **Out:** the recipes of all structures, pristine and with vacancies (sites without an atom).
+# **In:** twelve prototypes of crystals, and the ranges of their lattice parameters in nature. **Out:** the recipes of
+# all structures, pristine and with vacancies (sites without an atom).
 #
 # **Result:** <!--=crystals.structures:,-->…<!--/--> crystals in seven [classes](../docs/glossary.md#class), of
-# which <!--=crystals.space_group_right:.2%-->…<!--/--> have the space group that their label implies, and a damaged copy of each.
+# which <!--=crystals.space_group_right:.2%-->…<!--/--> have the space group that their label implies, and a damaged
+# copy of each.
 #
 # ![One cell of every class](../figures/fig_02a_cells.png)
 #
@@ -62,9 +63,11 @@ run = Run("01_crystals", profile)
 # %% [markdown]
 # ## Seven classes, twelve prototypes
 #
-# A [prototype](../docs/glossary.md#prototype) is a crystal structure without the element: the space group, which sites are occupied, and
-# which lengths and angles are free. A *class* here is one space group or two. The class *hex/rh* joins space groups 194 and 166, so it
-# holds crystals that look quite different: hcp metals, graphite, arsenic.
+# A [prototype](../docs/glossary.md#prototype) is a crystal structure without the element: the space group, which sites
+# are occupied, and which lengths and angles are free. A *class* here is one space group or two: bcc, body-centred
+# cubic; *bct_139* and *bct_141*, body-centred tetragonal (the number is the space group; 141 is the structure of β-Sn);
+# *diam*, diamond; fcc, face-centred cubic; *hex/rh*, hexagonal or rhombohedral; *sc*, simple cubic. The class hex/rh
+# joins space groups 194 and 166, so it holds crystals that look quite different: hcp metals, graphite, arsenic.
 #
 # **Predict:** nature has favourites. Which classes are large, and which is tiny?
 
@@ -74,13 +77,16 @@ run.save_table(prototypes, "table_00_prototypes")
 prototypes
 
 # %% [markdown]
-# The counts are those of the published data set: bcc, fcc and hex/rh are large, and simple cubic has four structures. The fifteen rows are
-# twelve prototypes, named as in AFLOW, a library of crystal structures. Three of them appear twice, with different ranges: α-Hg and β-Po,
-# for example, differ only in the angle.
+# The counts are those of the published data set: bcc, fcc and hex/rh are large, and simple cubic has four structures.
+# The fifteen rows are twelve prototypes, named as in AFLOW, a library of crystal structures. Three of them appear
+# twice, with different ranges: α-Hg and β-Po, for example, differ only in the angle α between the edges of their
+# rhombohedral cell. Where z is free, it places the atoms along the body diagonal of this cell, as a fraction. The
+# prototype dhcp is double hcp: its close-packed layers repeat after four (ABAC), not two (ABAB).
 #
-# We draw the free parameters from ranges found in real crystals. A body-centred tetragonal crystal with c/a = 1 *is* bcc, and one with
-# c/a = √2 *is* fcc, so the class bct_139 keeps 0.03 away from both. The ranges of the volume were compiled for this study without
-# a published source; they matter little, because [02](02_fingerprints.ipynb) scales the size away.
+# We draw the free parameters from ranges found in real crystals. A body-centred tetragonal crystal with c/a = 1 *is*
+# bcc, and one with c/a = √2 *is* fcc, so the class bct_139 keeps 0.03 away from both. The ranges of the volume were
+# compiled for this study without a published source; they matter little, because [02](02_fingerprints.ipynb) scales the
+# size away.
 #
 # Sources in the table: *Donohue* is J. Donohue, *The Structures of the Elements* (Wiley, 1974); *dcdft* is
 # `ase.collections.dcdft`, K. Lejaeghere et al., *Crit. Rev. Solid State Mater. Sci.* **39**, 1 (2014).
@@ -99,7 +105,8 @@ pristine.groupby("label").size().rename(index=dict(enumerate(CLASSES))).to_frame
 pristine.groupby("prototype", sort=False).first()[["id", "element", "volume", "c_over_a", "alpha", "z"]]
 
 # %% [markdown]
-# Let us draw the conventional cell of one crystal in each class. **Predict:** which cell holds the most atoms, and which holds only one?
+# Let us draw the conventional cell of one crystal in each class. **Predict:** which cell holds the most atoms, and
+# which holds only one?
 
 # %%
 example = {label: pristine[pristine.label == label].iloc[0].to_dict() for label in range(len(CLASSES))}
@@ -120,15 +127,17 @@ axes.flat[7].set_axis_off()
 run.save_figure(figure, "fig_02a_cells")
 
 # %% [markdown]
-# *A conventional cell of each class: its element, the number of its atoms (each counted once, not its copies on opposite faces) and its
-# edges a × b × c. Each cell has a scale of its own; distant atoms are paler. A class keeps its colour throughout the study.*
-# We pick the elements at random, since a class is geometry, not chemistry: nobody has ever seen diamond made of lutetium. Diamond has four more
-# atoms inside the cell than fcc; bct_139 is stretched bcc.
+# *A conventional cell of each class: its element, the number of its atoms (each counted once, not its copies on
+# opposite faces) and its edges a × b × c. Each cell has a scale of its own; distant atoms are paler. A class keeps its
+# colour throughout the study.* We pick the elements at random, since a class is geometry, not chemistry: nobody has
+# ever seen diamond made of lutetium. Diamond has four more atoms inside the cell than fcc; bct_139 is stretched bcc,
+# here so far that it has passed fcc.
 #
 # ## Does the label tell the truth?
 #
-# Every structure carries the label of its prototype. The library spglib knows nothing of prototypes: it looks at the atoms and
-# finds the space group. We ask it twice, with a tolerance of 10⁻³ Å and with one of 10⁻⁹ Å, which forgives almost nothing.
+# Every structure carries the label of its prototype. The library spglib knows nothing of prototypes: it looks at the
+# atoms and finds the space group. We ask it twice, with a tolerance of 10⁻³ Å and with one of 10⁻⁹ Å, which forgives
+# almost nothing.
 #
 # **Predict:** do all structures pass, at both tolerances?
 
@@ -149,21 +158,21 @@ right = found == expected[:, None]
 pd.DataFrame({"tolerance (Å)": ["1e-3", "1e-9"], "right": right.sum(axis=0), "of": len(right)})
 
 # %% [markdown]
-# They do: <!--=crystals.space_group_right:.2%-->…<!--/--> of the <!--=crystals.structures:,-->…<!--/--> structures pass at both tolerances.
-# However strict it is, spglib agrees with the label.
+# They do: <!--=crystals.space_group_right:.2%-->…<!--/--> of the <!--=crystals.structures:,-->…<!--/--> structures pass
+# at both tolerances. However strict it is, spglib agrees with the label.
 #
 # ## A rotation that leaves no trace
 #
-# The paper rotates every crystal at random and then builds its *standard conventional cell*, whose axes lie in space as a
-# rule prescribes (Setyawan and Curtarolo, 2010). **Predict:** rotate two copies of one crystal differently. How different are their
-# standard cells?
+# The paper rotates every crystal at random and then builds its *standard conventional cell*, whose axes lie in space as
+# a rule prescribes (Setyawan and Curtarolo, 2010). **Predict:** rotate two copies of one crystal differently. How
+# different are their standard cells?
 
 # %%
 rotated = [crystals.rotate(cells[1], angles) for angles in ([20, 40, 60], [-70, 10, 130])]
 standard = [crystals.conventional_cell(atoms) for atoms in rotated]
 
 # %%
-figure, axes = plt.subplots(1, 4, figsize=(7, 2.2))
+figure, axes = plt.subplots(1, 4, figsize=(7, 2.2), layout="compressed")
 titles = ["rotated", "rotated differently", "standard cell\nof the first", "standard cell\nof the second"]
 for ax, atoms, title in zip(axes, [*rotated, *standard], titles):
     plots.draw_crystal(atoms, ax, color=plots.CLASS_COLORS[1], boundary=True)
@@ -176,14 +185,16 @@ rotation_left = max(np.abs(difference).max() for difference in differences)
 print(f"largest difference of a coordinate: {rotation_left:.1e} Å")
 
 # %% [markdown]
-# *One crystal, rotated in two ways, and the standard cell of each.* The standard cells agree to rounding: the standard cell undoes the
-# rotation. So "robust to rotation" describes the cell, not the network that comes later. Where the crystal's axes are
-# unknown, as in a simulation or an experiment, this step is impossible; [08](08_in_any_orientation.ipynb) does without it.
+# *One crystal, rotated in two ways, and the standard cell of each.* The standard cells agree to rounding: the standard
+# cell undoes the rotation. So "robust to rotation" describes the cell, not the network that comes later. Where the
+# crystal's axes are unknown, as in a simulation or an experiment, this step is impossible;
+# [08](08_in_any_orientation.ipynb) does without it.
 #
 # ## Supercells and vacancies
 #
-# We repeat the cell until the block holds about 256 atoms and is as close to a cube as possible. This is the *supercell*. For the damaged
-# copy we then remove a quarter of the atoms at random. The table counts the atoms before and after.
+# We repeat the cell until the block holds about 256 atoms and is as close to a cube as possible. This is the
+# *supercell*. For the damaged copy we then remove a quarter of the atoms at random. The table counts the atoms before
+# and after.
 
 # %%
 copies = pd.concat([recipes.groupby("prototype", sort=False).head(3) for recipes in (pristine, damaged)])
@@ -192,8 +203,8 @@ copies["atoms"] = [len(a) for a in atoms]
 copies.groupby(["prototype", "vacancy_ratio"], sort=False).atoms.first().unstack()
 
 # %% [markdown]
-# Storing recipes is enough only if they rebuild the same atoms each time, in any order, to the last bit. **Predict:** do they, even though the
-# vacancies are random?
+# Storing recipes is enough only if they rebuild the same atoms each time, in any order, to the last bit. **Predict:**
+# do they, even though the vacancies are random?
 
 # %%
 again = [crystals.build_crystal(recipe) for recipe in copies[::-1].to_dict("records")][::-1]
@@ -227,8 +238,8 @@ run.save_results(
 # %% [markdown]
 # ### Exercise 1: When is a tetragonal crystal cubic?
 #
-# Stretch or squeeze a body-centred tetragonal crystal along c. **Predict:** at which c/a does it become bcc, and at which fcc? How many
-# nearest neighbours does an atom have at these two points, and how many in between?
+# Stretch or squeeze a body-centred tetragonal crystal along c. **Predict:** at which c/a does it become bcc, and at
+# which fcc? How many nearest neighbours does an atom have at these two points, and how many in between?
 #
 # *Hint:* `crystals.space_group(crystals.primitive_cell(example[1] | {"c_over_a": 1.2}))`; for neighbours
 # `ase.neighborlist.neighbor_list("d", cell, radius)`, which lists all distances up to a radius.
@@ -251,21 +262,22 @@ table
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# c/a = 1 is bcc (229) and c/a = √2 is fcc (225): choose new axes of length a/√2 along the face diagonals of the fcc crystal, and it
-# is body-centred tetragonal. Only there are twelve neighbours equally far away; below √2 the eight at the corners are nearest,
-# above it the four in the plane. The atoms move continuously, but the name jumps: a classifier has to draw a border across a path that
-# has none. This is why bct_139 keeps away from both points. If a network makes mistakes, expect them here.
+# c/a = 1 is bcc (229) and c/a = √2 is fcc (225): choose new axes of length a/√2 along the face diagonals of the fcc
+# crystal, and it is body-centred tetragonal. Only there are twelve neighbours equally far away; between 0.82 and √2 the
+# eight at the corners are nearest, above √2 the four in the plane. The atoms move continuously, but the name jumps: a
+# classifier has to draw a border across a path that has none. This is why bct_139 keeps away from both points. If a
+# network makes mistakes, expect them here.
 #
 # </details>
 
 # %% [markdown]
 # ### Exercise 2: How many atoms may be missing?
 #
-# Take the perfect supercells of an fcc and an hcp crystal, and remove one atom, two, or a quarter. **Predict:** which space group does
-# spglib find each time? Would a looser tolerance help?
+# Take the perfect supercells of an fcc and an hcp crystal, and remove one atom, two, or a quarter. **Predict:** which
+# space group does spglib find each time? Would a looser tolerance help?
 #
-# *Hint:* `atoms = crystals.build_crystal(example[4])`, then `crystals.space_group(atoms[1:])`. The supercell repeats periodically,
-# vacancies included.
+# *Hint:* `atoms = crystals.build_crystal(example[4])`, then `crystals.space_group(atoms[1:])`. The supercell repeats
+# periodically, vacancies included.
 
 # %% tags=["hide-cell"]
 # @title Solution 2
@@ -283,21 +295,21 @@ table
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Not even one. A single vacancy breaks all translations but those of the supercell, and what remains is the symmetry of the empty
-# site. For fcc, whose supercell is a cube, the vacancies form a simple cubic lattice: 221, the space group of class sc. Two vacancies leave
-# little symmetry, a quarter leaves none: space group 1. No tolerance helps, since the remaining atoms have not moved. spglib is not wrong; it
-# was not asked "which crystal was this?".
+# Not even one. A single vacancy breaks all translations but those of the supercell, and what remains is the symmetry of
+# the empty site. For fcc, whose supercell is a cube, the vacancies form a simple cubic lattice: 221, the space group of
+# class sc. Two vacancies leave little symmetry, a quarter leaves none: space group 1. No tolerance helps, since the
+# remaining atoms have not moved. spglib is not wrong; it was not asked "which crystal was this?".
 #
 # </details>
 
 # %% [markdown]
 # ### Exercise 3: Why not just count neighbours?
 #
-# Remove a quarter of the atoms. **Predict:** can the number of neighbours of *one* atom tell fcc from bcc, or fcc from hcp? Can the
-# average over all atoms?
+# Remove a quarter of the atoms. **Predict:** can the number of neighbours of *one* atom tell fcc from bcc, or fcc from
+# hcp? Can the average over all atoms?
 #
-# *Hint:* count the neighbours within 1.3 times the nearest-neighbour distance with `neighbor_list("i", atoms, radius)`. In perfect fcc and
-# hcp crystals an atom then has 12 neighbours, in bcc 8 + 6.
+# *Hint:* count the neighbours within 1.3 times the nearest-neighbour distance with `neighbor_list("i", atoms, radius)`.
+# In perfect fcc and hcp crystals an atom then has 12 neighbours, in bcc 8 + 6.
 
 # %% tags=["hide-cell"]
 # @title Solution 3
@@ -318,9 +330,10 @@ assert abs(counted[4].mean() - counted[5].mean()) < 0.4 < counted[0].mean() - co
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# One atom cannot: each neighbour is missing with probability 1/4, so the counts of fcc and bcc overlap. The average tells these two
-# apart, but only if you know how many atoms are missing. It never tells fcc from hcp: both are close packed and differ only in how the
-# layers are stacked. We need something that uses all atoms at once and keeps the directions. A diffraction pattern does both.
+# One atom cannot: each neighbour is missing with probability 1/4, so the counts of fcc and bcc overlap. The average
+# tells these two apart, but only if you know how many atoms are missing. It never tells fcc from hcp: both are close
+# packed and differ only in how the layers are stacked. We need something that uses all atoms at once and keeps the
+# directions. A diffraction pattern does both.
 #
 # </details>
 

@@ -14,8 +14,7 @@
 #
 # **Result:** twenty lines of NumPy compute the fingerprint. It runs from 0 to 1 and agrees with that of the paper's own
 # code to within <!--=fingerprints.reference.largest_difference:.1e-->…<!--/-->
-# on <!--=fingerprints.reference.structures-->…<!--/--> structures. A crystal that has lost a quarter of its atoms keeps
-# its peaks.
+# on <!--=fingerprints.reference.structures-->…<!--/--> structures.
 #
 # ![Fingerprints of the seven classes](../figures/fig_02b_fingerprints.png)
 #
@@ -78,17 +77,20 @@ plots.draw_scattering_geometry(geometry, ax)
 run.save_figure(figure, "fig_01_scattering_geometry")
 
 # %% [markdown]
-# *The scattering vector s is the scattered wave vector minus the incoming one; its tip lies on the Ewald sphere.*
+# *The scattering vector **s** is the scattered wave vector minus the incoming one.* A crystal scatters only where **s**
+# is a point of its *reciprocal lattice*: one point for each set of lattice planes, along their normal, at
+# |s| = 1/spacing. The detector sees the **s** on a sphere of radius 1/λ, the *Ewald sphere*. At so short a wavelength
+# the ring sees a nearly flat part of it: one slice through this lattice, perpendicular to the beam.
 #
-# We take a body-centred cubic crystal and divide its positions by the [length scale](../docs/glossary.md#length-scale),
-# the mean distance from an atom to its nearest neighbour. This distance is 1 Å from here on: the fingerprint knows
-# shape, not size.
+# We take a bcc crystal and divide its positions by the [length scale](../docs/glossary.md#length-scale), the mean
+# distance from an atom to its nearest neighbour. It is 1 Å from here on: the fingerprint knows shape, not size.
 
 # %%
 recipes = {name: store.load_table(run.path(f"recipes_{name}.csv")) for name in ("pristine", "vacancies")}
 bcc = recipes["pristine"].query("prototype == 'bcc'").iloc[0].to_dict()
 atoms = crystals.build_crystal(bcc)
 positions = atoms.positions / length_scale(atoms)
+pixel = 0.4 * (np.arange(64) - 31.5)  # of the detector, mm from its middle
 print(f"{len(atoms)} atoms, {length_scale(atoms):.2f} Å from neighbour to neighbour, 1 Å after scaling")
 
 # %% [markdown]
@@ -102,9 +104,10 @@ print(f"{len(atoms)} atoms, {length_scale(atoms):.2f} Å from neighbour to neigh
 # single atom gives 1?
 
 # %%
-x, y = np.meshgrid(*2 * [0.4 * (np.arange(64) - 31.5)])  # position of each pixel relative to the beam, mm
+x, y = np.meshgrid(pixel, pixel)  # position of each pixel relative to the beam, mm
 to_pixel = np.stack([x, y, np.full_like(x, 100)], axis=-1)  # vector from the crystal to each pixel (64, 64, 3), mm
-s = (to_pixel / np.linalg.norm(to_pixel, axis=-1, keepdims=True) - [0, 0, 1]) / 0.05  # 1/Å
+# (direction out − direction in) / wavelength, 1/Å
+s = (to_pixel / np.linalg.norm(to_pixel, axis=-1, keepdims=True) - [0, 0, 1]) / 0.05
 F = np.exp(-2j * np.pi * s @ positions.T).sum(axis=-1)  # all waves at all pixels: (64, 64)
 intensity = np.abs(F) ** 2
 
@@ -126,10 +129,11 @@ print(
 # %% [markdown]
 # *The same pattern twice, on one scale; colour is intensity to the power 1/4.* On the axis, between the pixels, all
 # waves are in step and give the square of the number of atoms. This direct beam does not say how the atoms are
-# arranged, so we cut it away and keep the [ring](../docs/glossary.md#ring) between 10 and 30 pixels.
+# arranged, so we keep only the [ring](../docs/glossary.md#ring) between 10 and 30 pixels.
 #
 # The innermost spots on the ring are nearly as bright: there all waves are in step *again*, whole wavelengths apart.
-# **Predict:** are these the (110) reflections, at |s| = √2/a? (Neighbours are 1 Å apart, so a = 2/√3 Å.)
+# **Predict:** are these the (110) reflections, at |s| = √2/a? (Neighbours are 1 Å apart, so a = 2/√3 Å. (100) is on the
+# ring, too, but missing in bcc, since the atom in the body centre cancels it.)
 
 # %%
 brightest = np.linalg.norm(s[np.unravel_index((intensity * ring).argmax(), ring.shape)])
@@ -138,8 +142,8 @@ print(f"brightest pixel of the ring: |s| = {brightest:.2f} 1/Å; (110) lies at {
 print(f"the ring: {on_ring.min():.2f} to {on_ring.max():.2f} 1/Å, {ring.sum()} pixels")
 
 # %% [markdown]
-# They are, to within the width of a pixel, 0.08 1/Å: the closer the lattice planes, the further out the spot. But the
-# innermost reflections of open structures, such as diamond's (111), fall just inside the ring's hole.
+# They are, to within the width of a pixel, 0.08 1/Å. But diamond's innermost reflection, (111), falls just inside the
+# ring's hole.
 #
 # ## From the pattern to the fingerprint
 #
@@ -158,21 +162,22 @@ run.save_figure(figure, "fig_01b_form_factors")
 
 # %% [markdown]
 # *The form factor of carbon, iron and gold: it starts at the number of electrons and falls.* Brightness is scaled away
-# later, so that only the slope matters.
+# later: only the slope matters.
 #
-# A pixel further out covers a smaller solid angle. And one pattern shows one slice through the reciprocal lattice, so
-# we rotate the crystal by −45° and +45° about each of three axes. **Predict:** which of the six patterns look alike,
-# given the symmetry of a cube?
+# A pixel further out covers a smaller solid angle. And one pattern shows one slice, so we rotate the crystal by −45°
+# and +45° about each of three axes. About z, the beam, this adds no new slice but rotates the first pattern by 45°
+# (channels as in the paper). **Predict:** which of the six patterns look alike, given the symmetry of a cube?
 
 # %%
 c = np.sqrt(0.5)  # cosine and sine of 45°
 about_x = np.array([[1, 0, 0], [0, c, c], [0, -c, c]])
-about_y = np.array([[c, 0, c], [0, 1, 0], [-c, 0, c]])
+about_y = np.array([[c, 0, c], [0, 1, 0], [-c, 0, c]])  # the sense about y is the opposite, as in the paper's code
 about_z = np.array([[c, c, 0], [-c, c, 0], [0, 0, 1]])
 f = form_factor(atoms.numbers[0] + 2, np.linalg.norm(s, axis=-1))  # + 2: a slip in the paper's code, see below
 patterns = []
 for turn in (about_x.T, about_x, about_y.T, about_y, about_z.T, about_z):  # −45°, +45°, …
-    F = np.exp(-2j * np.pi * s @ turn.T @ positions.T).sum(axis=-1)
+    rotated = positions @ turn
+    F = np.exp(-2j * np.pi * s @ rotated.T).sum(axis=-1)
     patterns.append(np.abs(f * F) ** 2 * geometry.solid_angle * ring)
 patterns = np.array(patterns)
 
@@ -188,10 +193,10 @@ run.save_figure(figure, "fig_01c_six_patterns")
 
 # %% [markdown]
 # *The crystal rotated in six ways, on one scale.* The two patterns of an axis are mirror images, but not quite: a block
-# of repeated cells ends on different planes on opposite faces. Those about y are those about x, mirrored in a diagonal.
+# of cells ends on different planes on opposite faces. Those about y are those about x, mirrored in a diagonal.
 #
-# Added in pairs and divided by the brightest pixel of all, the patterns become the three channels of the fingerprint:
-# red, green and blue.
+# Added in pairs and divided by the brightest pixel of all, the patterns become the fingerprint's channels: red, green
+# and blue.
 
 # %%
 channels = [patterns[0] + patterns[1], patterns[2] + patterns[3], patterns[4] + patterns[5]]
@@ -201,7 +206,7 @@ assert largest < 1e-4
 print(f"largest difference from fingerprint(): {largest:.0e}")
 
 # %% [markdown]
-# The library's `fingerprint` does the same, faster and in single precision.
+# The library's `fingerprint` does the same, faster.
 #
 # ## Seven classes
 #
@@ -223,25 +228,25 @@ for height, text in ((0.65, "rotated about"), (0.5, "x: red"), (0.4, "y: green")
 run.save_figure(figure, "fig_02b_fingerprints")
 
 # %% [markdown]
-# *One fingerprint of each class, brightened as before.* The peaks of each lie in different places, even those of fcc
-# and hex/rh: a fingerprint keeps directions, which a count of neighbours does not.
+# *One fingerprint of each class, brightened as before.* The peaks lie in different places, even those of fcc and
+# hex/rh: a fingerprint keeps directions, which a count of neighbours does not.
 #
 # Now we remove a quarter of the atoms. **Predict:** what happens to the peaks, and to the dark between them?
 
 # %%
 copies = [recipes[name].set_index("id").loc[example[4]["id"]].to_dict() | {"id": example[4]["id"]} for name in recipes]
-figure, axes = plt.subplots(2, 2, figsize=(5, 5.2))
+figure, axes = plt.subplots(2, 2, figsize=(5, 5.2), layout="compressed")
 for (above, below), recipe, title in zip(axes.T, copies, ["pristine", "25 % vacancies"]):
     damaged = crystals.build_crystal(recipe)
     plots.draw_crystal(damaged, above, color=plots.CLASS_COLORS[4])
     plots.draw_fingerprint(fingerprint(damaged), below)
+    below.label_outer()
     above.set_title(f"{title}: {len(damaged)} atoms")
 run.save_figure(figure, "fig_02c_vacancies")
 
 # %% [markdown]
 # *An fcc crystal and its fingerprint, perfect and damaged.* The peaks stay; weak
-# [speckle](../docs/glossary.md#speckle), different for each set of vacancies, fills the dark. Atoms missing at random
-# weaken every peak alike, while what their absence adds is spread over all pixels.
+# [speckle](../docs/glossary.md#speckle), different for each set of vacancies, fills the dark (exercise 3).
 #
 # ## Does it agree with the paper's code?
 #
@@ -265,12 +270,11 @@ print(f"to {change.max():.3f} ({structures[change.argmax()].symbols[0]})")
 
 # %% [markdown]
 # They agree to rounding. The quirks change a fingerprint by <!--=fingerprints.quirks.smallest_change:.3f-->…<!--/-->
-# to <!--=fingerprints.quirks.largest_change:.2f-->…<!--/-->, least for heavy elements: again, only the slope of the
-# form factor matters.
+# to <!--=fingerprints.quirks.largest_change:.2f-->…<!--/-->, least for heavy elements.
 #
 # ## All of them
 #
-# We compute all fingerprints in parallel; an interrupted run resumes where it stopped.
+# We compute all fingerprints in parallel.
 
 # %%
 paths = {name: run.path(f"fingerprints_{name}.zarr") for name in recipes}
@@ -281,8 +285,8 @@ print(f"{len(failures)} structures without a fingerprint")
 {name: dataset.read_fingerprints(path, slice(2)).shape for name, path in paths.items()}  # of the first two
 
 # %% [markdown]
-# Size is scaled away, so two perfect fcc crystals differ only in the element. **Predict:** how many of the pristine
-# structures differ in more than their size, and how much do the fingerprints of one
+# Size is scaled away: in cubic prototypes only the element is left; the others also have c/a, α or z. **Predict:** how
+# many of the pristine structures differ in more than their size, and how much do the fingerprints of one
 # [prototype](../docs/glossary.md#prototype) vary?
 
 # %%
@@ -367,8 +371,7 @@ noticed.round(3)
 #
 # A shift changes the phases of all waves alike; the square does not see it. A rotation by 120° about [111] takes x to
 # y, y to z and z to x: a cube looks the same, but β-Sn has one axis unlike the other two. A rotation by 10° is a
-# symmetry of no crystal. So the fingerprint is invariant under shifts, but only under those rotations that are
-# symmetries of the crystal: the orientation has to be known or learned.
+# symmetry of no crystal. So the orientation has to be known or learned.
 #
 # </details>
 
@@ -400,9 +403,8 @@ outcome.round(2)
 # <details><summary>Answer</summary>
 #
 # Twice the electrons scatter twice as strongly, so the intensity grows fourfold; on the ring even more, since the form
-# factors of heavier atoms fall less steeply. The division by the brightest pixel removes this factor; all that is left
-# of the element is how fast the peaks fade outwards. So a network that has never seen an element is hardly at a
-# disadvantage ([03](03_a_network_learns.ipynb)).
+# factors of heavier atoms fall less steeply. The division by the brightest pixel leaves only how fast the peaks fade
+# outwards. So a network that has never seen an element is hardly at a disadvantage ([03](03_a_network_learns.ipynb)).
 #
 # </details>
 
@@ -433,17 +435,16 @@ pd.DataFrame(table).round(3)
 #
 # In a peak all N atoms scatter in step: the amplitude falls as 1 − c, the intensity as (1 − c)². Elsewhere only the
 # deviations from the mean occupation scatter. Their phases are random, so their intensities add: N c (1 − c) times that
-# of one atom, strongest at c = 1/2. A fingerprint shows the ratio of speckle to peak, c / ((1 − c) N): the more atoms,
-# the cleaner.
+# of one atom, strongest at c = 1/2. A fingerprint shows their ratio, c / ((1 − c) N): the more atoms, the cleaner.
 #
 # </details>
 
 # %% [markdown]
 # ## Summary
 #
-# - A pattern is the square of a sum of waves, one from each atom; a fingerprint is six patterns in three colours, of
-#   the crystal scaled to a neighbour distance of 1 Å.
-# - Ours agrees with the reference's to rounding; we know how much the reference's quirks matter.
+# - A pattern is the square of a sum of waves, one from each atom; a fingerprint is six patterns in three colours, blind
+#   to size.
+# - Ours agrees with the reference's to rounding, quirks included.
 # - Vacancies leave the peaks in place and add speckle that differs from crystal to crystal.
 #
 # Next: [03 Can a network learn to tell crystals apart?](03_a_network_learns.ipynb)

@@ -34,6 +34,7 @@ if "COLAB_RELEASE_TAG" in os.environ and not os.path.exists("profiles.yaml"):
     os.chdir("xtalsight/notebooks")
 
 # %%
+import math
 import time
 from itertools import product
 
@@ -57,7 +58,7 @@ profile = "smoke"  # where results come from and go: build/<profile>
 seed = 0  # of weights, dropout, splits and the order of the fingerprints
 threads = 2  # of TensorFlow: results differ between numbers of threads
 held_out = 0.05  # fraction of the structures (or of the elements) that a network is not trained on
-table_1_epochs = 8  # epochs of the paper's network on the random split; the paper and the report take 5
+table_1_epochs = 8  # epochs of the paper's network on the random split; the paper and the course report CH5650 take 5
 grouped_epochs = 8  # the same, where elements are held out
 compact_epochs = 12  # of the small network that later notebooks use
 
@@ -69,8 +70,7 @@ networks.make_reproducible(seed, threads)
 # %% [markdown]
 # ## Data
 #
-# We have every crystal twice: pristine, and without a quarter of its atoms. The network is trained on pristine crystals
-# only.
+# We have every crystal twice: pristine, and without a quarter of its atoms.
 
 # %%
 recipes, images, remark = dataset.load(run.path(""))
@@ -91,8 +91,8 @@ for ax, text in zip(axes[:, 0], NAMES.values()):
     ax.text(-0.1, 0.5, text, rotation=90, ha="right", va="center", transform=ax.transAxes)
 
 # %% [markdown]
-# *One crystal of each class: the network learns from fingerprints like those above and is tested on those below, too.*
-# We hold out a twentieth of the structures, picked at random as in the paper: the network never trains on these.
+# *One crystal of each class: the network learns from fingerprints like those above only, and is tested on both.* We
+# hold out a twentieth of the structures, picked at random as in the paper: the network never trains on these.
 
 # %%
 train, test = dataset.split(recipes, "random", held_out, seed)
@@ -101,10 +101,18 @@ print(f"{len(train)} structures to train on, {len(test)} held out")
 # %% [markdown]
 # ## The network
 #
+# A *network* is a function with many adjustable numbers, its *parameters* or *weights*: here fingerprint in, seven
+# probabilities out. It is built of *layers*, each fed by the one before; *training* changes the weights until the right
+# class gets a high probability.
+#
 # Table 1 of the paper: six convolutions, two poolings, one hidden layer, seven probabilities. A *convolution* slides
-# small images, its 7 × 7 kernels, over the picture and notes where they match; a *pooling* keeps the largest of 2 × 2
-# pixels; *dropout* silences a quarter of the numbers at random during training, so that the network relies on none of
-# them; *softmax* turns the last seven numbers into probabilities. **Predict:** which layer has the most parameters?
+# small images, its 7 × 7 kernels, over the picture and notes where they match; *ReLU* replaces negative numbers by
+# zero; a *pooling* keeps the largest of 2 × 2 pixels; *dropout* silences a quarter of the numbers at random during
+# training, so that the network relies on none of them; *flatten* writes an image as one list; a *dense* layer takes
+# weighted sums of all its inputs; *softmax* turns the last seven into probabilities.
+#
+# **Predict:** which layer has the most parameters? A convolution has 7 × 7 × channels in × kernels weights, a dense
+# layer inputs × units, plus one for each kernel or unit.
 
 # %%
 keras.utils.set_random_seed(seed)
@@ -130,8 +138,7 @@ assert all(np.array_equal(ours, theirs) for ours, theirs in zip(model.get_weight
 table
 
 # %% [markdown]
-# The hidden layer `dense`, by far: each of its 128 units is connected to all 2,048 numbers that the last convolution
-# puts out.
+# The hidden layer `dense`, by far: each of its 128 units takes all 2,048 numbers of the last convolution.
 
 # %%
 figure, ax = plt.subplots(figsize=(9, 2.8))
@@ -145,13 +152,13 @@ run.save_figure(figure, "fig_03_network")
 # ## Training
 #
 # The *loss* is the cross-entropy: minus the logarithm of the probability that the network gives to the true class, on
-# average. The optimizer Adam, a form of gradient descent, changes the parameters (the *weights*) after every 32
-# crystals, with a step of 10⁻³ as in the paper. An *epoch* is one pass through all crystals. Unlike the paper, we let
-# the step fall to zero along half a cosine: with a constant step the weights keep moving to the end, and chance decides
-# on which side of a class boundary the nearest crystals lie.
+# average. The optimizer Adam, a form of gradient descent, changes the weights after every 32 crystals, with a step of
+# 10⁻³ as in the paper. An *epoch* is one pass through all crystals. Unlike the paper, we let the step fall to zero
+# along half a cosine: with a constant step the weights keep moving to the end, and chance decides about crystals near a
+# class boundary.
 
 # %%
-steps = -(-len(train) // 32) * table_1_epochs
+steps = math.ceil(len(train) / 32) * table_1_epochs
 optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, steps))
 model.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
 
@@ -171,8 +178,8 @@ def score(epoch, logs):
 
 
 # %% [markdown]
-# **Predict:** after how many epochs does the loss on the crystals held out fall below 0.01? Is it higher for the
-# defective ones?
+# **Predict:** guessing among seven costs ln 7 ≈ 1.9; 0.01 means that the true class gets 99 %. After how many epochs
+# does the loss on the crystals held out fall below 0.01? Is it higher for the defective ones?
 
 # %%
 clock = keras.callbacks.LambdaCallback(
@@ -191,9 +198,9 @@ run.save_figure(figure, "fig_06_loss")
 
 # %% [markdown]
 # *Loss in training (mean over the epoch, with dropout) and, after each epoch, on the crystals held out, pristine and
-# defective. Where one of these two curves hides the other, vacancies cost nothing.* The training curve may lie above
-# the others, since it averages over a whole epoch of learning. The others may jump while the steps are large, and lag
-# behind when crystals are few: batch normalisation, which rescales numbers by their running averages, needs some
+# defective. Where the two curves for held-out crystals coincide, vacancies cost nothing.* The training curve may lie
+# above the others, since it averages over a whole epoch of learning. The others may jump while the steps are large, and
+# lag behind when crystals are few: batch normalisation, which rescales numbers by their running averages, needs some
 # hundred steps until these settle. After <!--=cnn.table_1.random.epochs:.0f-->…<!--/--> epochs the loss
 # is <!--=cnn.table_1.random.held_out.pristine.loss:.2g-->…<!--/--> on pristine crystals
 # and <!--=cnn.table_1.random.held_out.vacancies_25.loss:.2g-->…<!--/--> on defective ones.
@@ -287,10 +294,11 @@ def resembled(error):
 
 
 # %%
-figure, axes = plt.subplots(2, 4, figsize=(7.5, 4.2))
+shown = wrong.drop_duplicates(["state", "row"]).head(4)
+figure, axes = plt.subplots(2, max(1, len(shown)), figsize=(1.9 * max(1, len(shown)), 4.3), squeeze=False)
 for ax in axes.flat:
     ax.set_axis_off()
-for (above, below), error in zip(axes.T, wrong.drop_duplicates(["state", "row"]).itertuples()):
+for (above, below), error in zip(axes.T, shown.itertuples()):
     plots.draw_fingerprint(images[error.state][error.row], above)
     ratio = "" if np.isnan(error.c_over_a) else f", c/a {error.c_over_a:.2f}"
     above.set_title(f"{error.element} {CLASSES[labels[error.row]]}{ratio}\n{NAMES[error.state]}")
@@ -300,7 +308,7 @@ axes[0, 0].text(0, 0.5, "" if len(wrong) else "no crystal is wrong", transform=a
 run.save_figure(figure, "fig_06b_wrong")
 
 # %% [markdown]
-# *Above: the first four crystals that either network gets wrong. Below: the pristine crystal of the answered class that
+# *Above: crystals that either network gets wrong, four at most. Below: the pristine crystal of the answered class that
 # each most resembles.* The network of the random split
 # gets <!--=cnn.table_1.random.all.vacancies_25.wrong:.0f-->…<!--/--> defective crystals wrong, the other
 # one <!--=cnn.table_1.grouped.all.vacancies_25.wrong:.0f-->…<!--/-->. Where two classes touch, a crystal near the
@@ -308,8 +316,8 @@ run.save_figure(figure, "fig_06b_wrong")
 #
 # ## A small network for later
 #
-# The network of the paper is large for such an easy task. One with a seventh of the parameters does just as well
-# ([evidence](14_networks_compared.ipynb)). We train this *compact* network, too, and keep all three for later.
+# A network with a seventh of the parameters does just as well ([evidence](14_networks_compared.ipynb)). We train this
+# *compact* network, too, and keep all three.
 
 # %%
 compact = networks.compact_network(seed)
@@ -352,7 +360,9 @@ run.save_results(results | {"time.03_a_network_learns.earlier_seconds": seconds}
 # the mean of a bcc and an fcc fingerprint, and an fcc fingerprint a tenth as bright. **Predict:** which classes do they
 # name, and how large is the largest probability?
 #
-# *Hint:* `inference.predict(model, stack)`; the networks are `model` and `compact`.
+# *Hint:* `inference.predict(model, stack)`; the networks are `model` and `compact`. An fcc fingerprint is
+# `images["pristine"][np.argmax(labels == 4)]`; `rng.exponential(size=…)`, with `rng = np.random.default_rng(seed)`,
+# makes speckle.
 
 # %% tags=["hide-cell"]
 # @title Solution 1
@@ -385,7 +395,8 @@ pd.DataFrame(
 # class of the nearest, pixel by pixel. **Predict:** how many of each class must you keep, 1, 5 or 25, to be right for
 # 95 % of the defective crystals held out?
 #
-# *Hint:* `NearestNeighbors(n_neighbors=1).fit(kept).kneighbors(shown)[1]`.
+# *Hint:* flatten first: `pristine = images["pristine"].reshape(len(labels), -1)`, and `defective` likewise; with `few`
+# and `shown` lists of rows, `NearestNeighbors(n_neighbors=1).fit(pristine[few]).kneighbors(defective[shown])[1]`.
 
 # %% tags=["hide-cell"]
 # @title Solution 2
@@ -404,18 +415,17 @@ pd.Series(looked_up).unstack().rename_axis("kept of each class").style.format("{
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# A handful: the peaks of a defective crystal lie where those of the perfect one lie, and the speckle is faint beside
-# them. One fingerprint may be too few where a class holds several structures or a range of c/a. So the network's
-# success does not show that a network is needed: every accuracy needs a baseline beside it. What a network can do is
-# learn what does not matter, and [06](06_damage.ipynb) damages the crystals until that pays off.
+# A handful, since the speckle is faint beside the peaks. One fingerprint may be too few where a class holds several
+# structures or a range of c/a. So the network's success does not show that a network is needed: every accuracy needs a
+# baseline beside it. What a network can do is learn what does not matter, and [06](06_damage.ipynb) damages the
+# crystals until that pays off.
 #
 # </details>
 
 # %% [markdown]
 # ## Summary
 #
-# - A network is a function with many parameters; training changes them so that the right class gets a high
-#   probability. Here this takes fifteen lines of Keras, `compile` and `fit`.
+# - Fifteen lines of Keras make a network; `compile` and `fit` train it.
 # - Trained on pristine crystals only, the network of the paper is right
 #   for <!--=cnn.vacancies_25.accuracy:.2%-->…<!--/--> of the crystals that lack a quarter of their atoms.
 # - A random split flatters: hold out the kind of crystal that the network will meet in use. On elements never seen it

@@ -14,7 +14,7 @@
 #
 # **Result:** no. A network of <!--=cnn.compact.parameters:,-->…<!--/--> parameters does as well as the paper's, which
 # has <!--=cnn.table_1.parameters:,-->…<!--/-->, whatever is held out:
-# in <!--=cnn.compact.trainings_all_right-->…<!--/--> of <!--=cnn.compact.training runs-->…<!--/--> trainings, of at
+# in <!--=cnn.compact.trainings_all_right-->…<!--/--> of <!--=cnn.compact.trainings-->…<!--/--> training runs, of at
 # most <!--=cnn.compact.seconds.max:.0f-->…<!--/--> s each, it names every crystal correctly.
 #
 # ![Loss of all training runs](../figures/fig_06a_losses.png)
@@ -463,7 +463,7 @@ pd.Series(still_possible, name="share of errors still possible").rename_axis("ri
 # ## Summary
 #
 # - The task is easy enough for a network seven times smaller: in <!--=cnn.compact.trainings_all_right-->…<!--/-->
-#   of <!--=cnn.compact.training runs-->…<!--/--> trainings, of seconds each, it is right for every structure.
+#   of <!--=cnn.compact.trainings-->…<!--/--> training runs, of seconds each, it is right for every structure.
 # - On pristine crystals split at random a perfect score says little: <!--=cnn.random.held_out.twins:.0%-->…<!--/--> of
 #   those held out have a twin among those trained on. On elements never seen it says little more, for a look-up that
 #   learns nothing names <!--=sources.look_up.element:.0%-->…<!--/--> of these, too
