@@ -40,7 +40,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from keras import layers
-from matplotlib.patheffects import withStroke
 from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import HDBSCAN, KMeans
 from sklearn.decomposition import PCA, KernelPCA
@@ -164,7 +163,6 @@ history = fitted.history
 # %%
 figure, ax = plt.subplots()
 plots.draw_loss({"loss": history["loss"], "validation_loss": history["val_loss"]}, ax)
-ax.legend(["training", "validation"])
 ax.set_ylabel("mean squared error of a pixel")
 ax.set_title(f"The autoencoder learns from {len(train):,} crystals")
 run.save_figure(figure, "fig_05_autoencoder_loss")
@@ -305,7 +303,7 @@ cluster_color = np.vstack([plt.colormaps["viridis"](shuffled), (0.7, 0.7, 0.7, 1
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(9, 4.6))
 for ax, colors in zip(axes, (cluster_color[found[shown]], color[labels[shown]])):
-    ax.scatter(*flat.T, s=9, color=colors, alpha=0.7, lw=0, rasterized=True)
+    ax.scatter(*flat.T, s=9, color=colors, alpha=0.5, lw=0, rasterized=True)
     ax.set(xticks=[], yticks=[])
     ax.margins(0.1)
 axes[0].set_title(f"A  {n_clusters} clusters found by HDBSCAN; noise grey")
@@ -319,8 +317,7 @@ for name, group in groups:  # its name above the group, or below where the neare
     above = middle.y[name] > middle.y[nearest]
     x, y = group.loc[group.y.idxmax() if above else group.y.idxmin()]
     offset, align = ((0, 2), "bottom") if above else ((0, -2), "top")
-    text = axes[1].annotate(name, (x, y), offset, textcoords="offset points", ha="center", va=align, fontsize=7)
-    text.set_path_effects([withStroke(linewidth=2, foreground="white")])  # to be read over points
+    axes[1].annotate(name, (x, y), offset, textcoords="offset points", ha="center", va=align, fontsize=7)
 plots.class_legend(figure, loc="outside lower center", ncols=7)
 run.save_figure(figure, "fig_08c_embedding")
 

@@ -292,7 +292,7 @@ for (name, (cost, accepted)), color in zip(trade.items(), plt.colormaps["viridis
     right.fill_between(100 * cost[:, 0], *100 * accepted[:, 1:].T, color=color, alpha=0.2, lw=0)
 right.set(xlabel="known crystals refused (%)", ylabel="outliers accepted (%)", xlim=0, ylim=0)
 right.set_title("all classes, all outliers")
-right.legend(loc="upper right")
+figure.legend(loc="outside upper right", ncols=2)
 run.save_figure(figure, "fig_09c_trade")
 
 # %% [markdown]
@@ -369,13 +369,13 @@ def softmax(scores):
 added, halved = softmax(z + 100), softmax(z / 2)
 assert np.allclose(added, softmax(z)), "a constant cancels"
 assert halved.argmax() == z.argmax() and halved.max() < softmax(z).max(), "same name, less sure"
-pd.DataFrame({"p": softmax(z), "z + 100": added, "z / 2": halved}, index=CLASSES).style.format("{:.6f}")
+pd.DataFrame({"p": softmax(z), "z + 100": added, "z / 2": halved}, index=CLASSES).style.format("{:.3f}")
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
 # A constant cancels: strong evidence for all seven and none for any give the same probabilities. Dividing keeps the
-# order and flattens the shares. So the size of a probability depends on a scale that
+# order and flattens the shares (hardly, with so large a lead). So the size of a probability depends on a scale that
 # training happens to set; only a comparison with known crystals gives it a meaning.
 #
 # </details>

@@ -92,7 +92,7 @@ rotations = Rotation.random(20, rng=rng).as_matrix()
 rotated = [Atoms(ball.numbers, ball.positions @ rotation.T) for rotation in rotations]
 figure, axes = plt.subplots(1, 4, figsize=(10, 2.6), layout="constrained")
 brightest = spectrum(ball)[0].max()
-for two, (atoms, title) in zip((axes[::2], axes[1::2]), ((ball, "as cut"), (rotated[0], "rotated"))):
+for two, (atoms, title) in zip((axes[:2], axes[2:]), ((ball, "as cut"), (rotated[0], "rotated"))):
     plots.draw_fingerprint(fingerprint(atoms), two[0]).set_title(f"fingerprint, {title}")
     plots.draw_spectrum(spectrum(atoms)[0], two[1]).set_title(f"spectra, {title}")
     two[1].images[0].set_clim(0, brightest)
@@ -379,7 +379,7 @@ right_compact = {name: few.right[few.test == name].to_numpy() for name in tests}
 
 # %%
 LABELS = ["perfect", *[f"{x} %\nvacant" for x in (25, 50, 70, 80)], *[f"σ\n{x} %" for x in (10, 15)]]
-LABELS += [*[f"waves\n{x} %" for x in (5, 7, 10)], "40 % v.,\nσ 7 %", "64\natoms"]
+LABELS += [*[f"waves\n{x} %" for x in (5, 7, 10)], "40 %,\nσ 7 %", "64\natoms"]
 figure, ax = plt.subplots(figsize=(7, 3.2), layout="constrained")
 dark, light = colormaps["viridis"]((0.15, 0.8))
 for shift, hits, color, label in ((-0.2, right, dark, "spectra"), (0.2, right_compact, light, "fingerprint, compact")):
