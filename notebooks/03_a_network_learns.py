@@ -312,7 +312,7 @@ run.save_figure(figure, "fig_06b_wrong")
 # each most resembles.* The network of the random split
 # gets <!--=cnn.table_1.random.all.vacancies_25.wrong:.0f-->…<!--/--> defective crystals wrong, the other
 # one <!--=cnn.table_1.grouped.all.vacancies_25.wrong:.0f-->…<!--/-->. Where two classes touch, a crystal near the
-# boundary looks like both.
+# boundary looks like both; and of sc there are only a few to learn from.
 #
 # ## A small network for later
 #

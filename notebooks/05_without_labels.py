@@ -324,7 +324,7 @@ run.save_figure(figure, "fig_08c_embedding")
 # %% [markdown]
 # *Defective crystals in the embedding, laid flat by t-SNE. A: by cluster, in arbitrary colours. B: by true class,
 # with the names of prototypes.* hex/rh falls apart into hcp, dhcp, graphite and others, which are indeed different
-# crystals. A label for each cluster is then enough: <!--=labels.budget-->…<!--/--> labels
+# crystals. A label for each cluster and a few more are then enough: <!--=labels.budget-->…<!--/--> labels
 # name <!--=labels.clusters.vacancies:.2%-->…<!--/--> of the other defective crystals correctly,
 # and <!--=labels.clusters.real:.1%-->…<!--/--> of the real ones ([evidence](16_clusterings_compared.ipynb)).
 

@@ -292,11 +292,12 @@ for (name, (cost, accepted)), color in zip(trade.items(), plt.colormaps["viridis
     right.fill_between(100 * cost[:, 0], *100 * accepted[:, 1:].T, color=color, alpha=0.2, lw=0)
 right.set(xlabel="known crystals refused (%)", ylabel="outliers accepted (%)", xlim=0, ylim=0)
 right.set_title("all classes, all outliers")
-figure.legend(loc="outside upper right", ncols=2)
+right.legend(loc="upper right")
 run.save_figure(figure, "fig_09c_trade")
 
 # %% [markdown]
-# *Left: how sure the control is of the fcc crystals of the calibration; grey line: the price. Right: a dot for each
+# *Left: how sure the control is of the fcc crystals of the calibration; grey line: the price; probabilities that round to 1
+# stand at 10⁻⁷. Right: a dot for each
 # price; bands: 95 % intervals. The curve of the control ends early: no threshold divides probabilities that all round
 # to 1.* Without "none" the curve is high: to the control, some outliers look more like a
 # class than some true crystals do. With counterexamples the same price buys more, and a higher one adds little.
@@ -369,13 +370,13 @@ def softmax(scores):
 added, halved = softmax(z + 100), softmax(z / 2)
 assert np.allclose(added, softmax(z)), "a constant cancels"
 assert halved.argmax() == z.argmax() and halved.max() < softmax(z).max(), "same name, less sure"
-pd.DataFrame({"p": softmax(z), "z + 100": added, "z / 2": halved}, index=CLASSES).style.format("{:.3f}")
+pd.DataFrame({"p": softmax(z), "z + 100": added, "z / 2": halved}, index=CLASSES).style.format("{:.6f}")
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
 # A constant cancels: strong evidence for all seven and none for any give the same probabilities. Dividing keeps the
-# order and flattens the shares (hardly, with so large a lead). So the size of a probability depends on a scale that
+# order and flattens the shares. So the size of a probability depends on a scale that
 # training happens to set; only a comparison with known crystals gives it a meaning.
 #
 # </details>

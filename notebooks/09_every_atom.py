@@ -168,7 +168,7 @@ second = np.cross(normal, first)  # across the first, in the plane of both
 u = np.linspace(-0.8, 0.8, 200) * radius
 plane = (u[:, None, None] * second + u[None, :, None] * first).reshape(-1, 3)
 density = carried_by(plane, vectors, amplitudes).reshape(200, 200)  # the sum of all waves, at most 1
-near = ball[np.abs(ball @ normal) < 0.25 * neighbour]
+near = ball[np.abs(ball @ normal) < 0.15 * neighbour]
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
@@ -185,7 +185,7 @@ figure.colorbar(image, ax=axes[1], label="sum of the waves, at most 1")
 run.save_figure(figure, "fig_15c_waves")
 
 # %% [markdown]
-# *Left: the waves of the ball. Right: their sum in a plane; circles are the atoms within a quarter of the neighbour
+# *Left: the waves of the ball. Right: their sum in a plane; circles are the atoms within 15 % of the neighbour
 # distance.* Random displacements lower $|F|$ by the Debye–Waller factor $e^{-2 \pi^2 \sigma^2 g^2}$. Vacancies do not:
 # $F$ is an average over the atoms that are left, and these are still in phase. Where an atom is missing, the sum is
 # still bright: it knows the places of the crystal, not its atoms.

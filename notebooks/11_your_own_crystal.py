@@ -328,7 +328,7 @@ figure = draw_answer(dcdft["Ga"])
 run.save_figure(figure, "fig_12c_refused")
 
 # %% [markdown]
-# *Gallium: peaks as sharp as silicon's, at other places.* "None of the seven" is an answer, too, and the right one.
+# *Gallium: more peaks than silicon, some at other places.* "None of the seven" is an answer, too, and the right one.
 #
 # What to believe? The card of each network says what it was trained on, and how often it refuses.
 

@@ -13,8 +13,8 @@
 # and the maps of [04](04_what_it_looks_at.ipynb). **Out:** three tests of the maps, each with controls; maps kernel by
 # kernel, and of other networks.
 #
-# **Result:** in part: they mark peaks that the network needs, but no better than maps of random weights do. Erasing the
-# eight peaks that the maps of the last convolution mark most strongly
+# **Result:** in part: they mark peaks that the network needs, but little better than maps of random weights do. Erasing
+# the eight peaks that the maps of the last convolution mark most strongly
 # takes <!--=maps.removal.highlighted.loss_8:.1%-->…<!--/--> off the accuracy of the network of the paper; erasing eight
 # random peaks takes <!--=maps.removal.random_peaks.loss_8:.1%-->…<!--/-->. But erasing the eight that maps of random
 # weights mark takes <!--=maps.removal.highlighted_random_weights.loss_8:.1%-->…<!--/-->, and erasing the eight
@@ -309,8 +309,9 @@ print(f"{overlap:.0%} of the eight highlighted peaks lie at one of the eight bri
 # peaks, <!--=maps.removal.brightest_peaks.ratio:.1f-->…<!--/-->
 # (<!--=maps.removal.brightest_peaks.ratio.low:.1f-->…<!--/-->
 # to <!--=maps.removal.brightest_peaks.ratio.high:.1f-->…<!--/-->). Where the factor is one or less, the other choice
-# finds peaks that matter at least as well as the map does. So this test does not tell the map of the trained network
-# from that of random weights. Brightness explains much of it: of the eight highlighted
+# finds peaks that matter at least as well as the map does. For random weights
+# the interval begins barely above one: this test hardly tells the map of the trained network from that of random
+# weights. Brightness explains much of it: of the eight highlighted
 # peaks, <!--=maps.highlighted_among_brightest:.0%-->…<!--/--> lie within two pixels of one of the eight brightest.
 #
 # ### Do the maps depend on what the network learned?
@@ -530,7 +531,7 @@ pd.crosstab(np.array(CLASSES)[labels], np.array(CLASSES)[told], rownames=["true"
 # - Whether maps are true can be measured. Erasing the eight most strongly marked peaks
 #   costs <!--=maps.removal.random_peaks.ratio:.0f-->…<!--/--> times as much accuracy as erasing eight random ones,
 #   and <!--=maps.removal.random_reflections.ratio:.1f-->…<!--/--> times as much as erasing eight random reflections,
-#   but no more than erasing the eight that random weights mark
+#   but little more than erasing the eight that random weights mark
 #   (<!--=maps.removal.highlighted_random_weights.ratio:.1f-->…<!--/-->), and less than erasing the eight brightest
 #   (<!--=maps.removal.brightest_peaks.ratio:.1f-->…<!--/-->).
 # - Much of what a map shows is not learned: its correlation with the map of the untrained start

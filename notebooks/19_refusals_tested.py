@@ -234,7 +234,8 @@ figure.legend(handles=handles, loc="outside upper center", ncols=3)
 run.save_figure(figure, "fig_11c_verdict")
 
 # %% [markdown]
-# *Largest probability of the seven, a dot a structure. The band reaches from the lowest to the highest threshold.* Of
+# *Largest probability of the seven, a dot a structure. The band reaches from the lowest to the highest threshold;
+# what is within 10⁻⁵ of 0 or 1 stands at the edge.* Of
 # these outliers, <!--=verdict.refused.all:.1%-->…<!--/--> are refused, of the worst
 # type <!--=verdict.refused.least:.1%-->…<!--/-->, of the melts by fitted
 # potentials <!--=md.melts.refused:.0%-->…<!--/-->. At the same price the control
@@ -452,7 +453,8 @@ figure.legend(*bars.get_legend_handles_labels(), loc="outside lower right", ncol
 run.save_figure(figure, "fig_11e_heat")
 
 # %% [markdown]
-# *Left: median deviatoric strain of balls of 192 atoms out of hot fcc crystals; the tetragonal crystals of the study
+# *Left: median deviatoric strain of balls of 192 atoms out of hot fcc crystals, and of perfect ones displaced by waves
+# or independently; the tetragonal crystals of the study
 # begin at the line. Right: answers to hot crystals, with the share that is right and accepted and its 95 % interval;
 # the upper three bars are fcc by EMT and Lennard-Jones (elements unseen, except for the first bar), the lower two
 # snapshots with other potentials.* Of balls of 192 atoms out of these

@@ -181,8 +181,10 @@ figure = plots.draw_mistakes(confusion, [group["name"] for group in card["groups
 run.save_figure(figure, "fig_16e_mistakes")
 
 # %% [markdown]
-# *Mistaken most:* a distorted form and the ideal one, or stackings of the same layers. Variation and damage bring some of their crystals so
-# close to each other that either name fits.
+# *The 20 prototypes with the most mistakes, of their own crystals and of others taken for them; answers outside these 20
+# are left out, so that a row may not add up to 100 %.* Mistaken most are a distorted form and the
+# ideal one, or stackings of the same layers. Variation and damage bring some of their crystals so close to each other
+# that either name fits.
 #
 # ## Do real compounds lie within what is drawn?
 #

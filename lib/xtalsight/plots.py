@@ -673,9 +673,11 @@ def atom_colors(atoms: Atoms, color_by: str = "class", grains=None) -> np.ndarra
     return colors
 
 
-# Hues by the golden ratio, so that the next grain is far from the last one; pale and dark ones by turns.
+# Hues by the golden ratio, so that the next grain is far from the last one; four shades by turns, since hues nearly
+# repeat after 5, 13, 21 and 34.
 _hues = np.arange(48) * 0.618034 % 1
-_GRAIN_COLORS = hsv_to_rgb(np.stack([_hues, np.resize([0.45, 0.6, 0.3], 48), np.resize([0.95, 0.6, 0.8], 48)], axis=1))
+_full, _bright = np.resize([0.7, 0.85, 0.7, 0.85], 48), np.resize([0.95, 0.95, 0.8, 0.65], 48)
+_GRAIN_COLORS = hsv_to_rgb(np.stack([_hues, _full, _bright], axis=1))
 
 
 def neighbour_distance(positions: np.ndarray) -> float:
