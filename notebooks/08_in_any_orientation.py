@@ -123,7 +123,7 @@ pd.Series(changes, name="largest change").map("{:.2%}".format).to_frame()
 #
 # Keep the length of the scattering vector $\mathbf{s}$ fixed and let its direction vary. The intensity
 #
-# $$ S(\mathbf{s}) = \frac{1}{N} \Big| \sum_j e^{-2 \pi i \mathbf{s} \cdot \mathbf{r}_j} \Big|^2 $$
+# $$ S(\mathbf{s}) = \frac{1}{N} \left| \sum_j e^{-2 \pi i \mathbf{s} \cdot \mathbf{r}_j} \right|^2 $$
 #
 # is then a function on a sphere, a *shell*. Here it is on copper's brightest shell, on a grid of directions.
 # Positions are divided by the [length scale](../docs/glossary.md#length-scale) of the powder pattern.

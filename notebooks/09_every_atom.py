@@ -105,7 +105,7 @@ ax.set_title("A slice of the polycrystal")
 # for each reciprocal lattice vector $\mathbf{g}$ (of length 1/d, without $2\pi$). In a ball of radius $R$, the
 # amplitude $F = |F| e^{i\varphi}$ of a wave is
 #
-# $$ F(\mathbf{g}) = \sum_j w_j\, e^{2 \pi i\, \mathbf{g} \cdot \mathbf{r}_j} \Big/ \sum_j w_j, \qquad w_j = 1 - r_j^2 / R^2 . $$
+# $$ F(\mathbf{g}) = \sum_j w_j\, e^{2 \pi i\, \mathbf{g} \cdot \mathbf{r}_j} / \sum_j w_j, \qquad w_j = 1 - r_j^2 / R^2 . $$
 #
 # The weights $w$ make the ball fade towards its surface, since a sharp edge makes ripples. We cut a ball out of a
 # grain of bcc, up to its boundary.
@@ -194,7 +194,7 @@ run.save_figure(figure, "fig_15c_waves")
 #
 # Do the waves have their crests where an atom is, at $\mathbf{r}$? Its score is
 #
-# $$ c(\mathbf{r}) = \sum_k |F_k| \cos(2 \pi\, \mathbf{g}_k \cdot \mathbf{r} - \varphi_k) \Big/ \sum_k |F_k| . $$
+# $$ c(\mathbf{r}) = \sum_k |F_k| \cos(2 \pi\, \mathbf{g}_k \cdot \mathbf{r} - \varphi_k) / \sum_k |F_k| . $$
 #
 # **Predict:** what is $c$ for atoms of the grain itself, and for those of the grains next to it?
 

@@ -98,8 +98,8 @@ run_began = time.time()
 # places are of one [kind](../docs/glossary.md#kind)*. Two sums show it. With
 # $e_j = e^{-2 \pi i\, \mathbf{s} \cdot \mathbf{r}_j}$,
 #
-# $$ S_1(\mathbf{s}) = \frac{1}{N} \Big| \sum_j e_j \Big|^2 \text{ (places)}, \qquad
-#    S_2(\mathbf{s}) = \frac{1}{N} \sum_a \Big| \sum_{j \in a} e_j \Big|^2 \text{ (kinds } a\text{)}. $$
+# $$ S_1(\mathbf{s}) = \frac{1}{N} \left| \sum_j e_j \right|^2 \text{ (places)}, \qquad
+#    S_2(\mathbf{s}) = \frac{1}{N} \sum_a \left| \sum_{j \in a} e_j \right|^2 \text{ (kinds } a\text{)}. $$
 
 
 # %%

@@ -5,8 +5,10 @@ import shutil
 from html.parser import HTMLParser
 from urllib.parse import unquote, urlsplit
 
+import jupytext
 import nbformat
 import pytest
+from docutils.utils.math.latex2mathml import tex2mathml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from xtalsight.study import book
@@ -204,3 +206,10 @@ def test_fault_is_an_error_and_leaves_the_last_site(fault, complaint, study, cap
     assert complaint in capsys.readouterr().err
     assert list(last.parent.iterdir()) == [last]
     assert not list(last.parents[1].glob(".book-*"))
+
+
+@pytest.mark.parametrize("script", sorted((root() / "notebooks").glob("[0-9]*.py")), ids=lambda script: script.stem)
+def test_formulas_of_the_notebooks_can_be_shown(script):
+    text = "\n\n".join(cell.source for cell in jupytext.read(script).cells if cell.cell_type == "markdown")
+    for block, inline in re.findall(r"\$\$(.+?)\$\$|\$([^$\n]+)\$", text, re.DOTALL):
+        tex2mathml(block or inline, bool(block))  # else MathError
