@@ -11,7 +11,7 @@
 #   make bench        measure speed, into docs/speed.md: fingerprint against a plain sum, training against the matrix product
 #   make campaign     what hostile files, kills and full disks do (an hour), into docs/campaign.md
 #   make env          make the environment in .venv from requirements.txt (the others do it where it is missing)
-#   make sync         write the paired .ipynb of every script, outputs kept where code is the same; make check-sync only compares
+#   make sync         write numbers into every script and its paired .ipynb, outputs kept where code is the same; make check-sync only compares
 #   make lock         resolve pyproject.toml into requirements.txt again (needs uv)
 #   make clean        remove build/; figures/ and .venv stay
 #
@@ -46,8 +46,9 @@ help:
 
 all: $(EXECUTED) $(if $(filter full,$(PROFILE)),$(BUILD)/.shown)
 
+# Two notebooks keep two cores busy: processes of their own (joblib) would take longer to start than to work.
 smoke: $(ENV)
-	@$(MAKE) --no-print-directory -j2 all PROFILE=smoke
+	@LOKY_MAX_CPU_COUNT=1 $(MAKE) --no-print-directory -j2 all PROFILE=smoke
 
 # A notebook runs again when its script, the library, the parameters or an earlier notebook that it reads has changed.
 $(BUILD)/%.ipynb: notebooks/%.py $(COMMON)
@@ -121,9 +122,9 @@ NO_RIVALS := OVITO, freud, MatID and DScribe could not be installed: what compar
 $(ENV): requirements.txt requirements-rivals.txt
 	@set -e; rm -rf .venv; if command -v uv >/dev/null; then \
 		uv venv --quiet --python "$(or $(PYTHON),>=3.11,<3.14)" .venv; \
-		VIRTUAL_ENV=.venv uv pip install --require-hashes -r requirements.txt; \
+		VIRTUAL_ENV=.venv uv pip install --compile-bytecode --require-hashes -r requirements.txt; \
 		VIRTUAL_ENV=.venv uv pip install --quiet --no-deps --no-build-isolation -e .; \
-		VIRTUAL_ENV=.venv uv pip install --require-hashes -r requirements-rivals.txt || echo "$(NO_RIVALS)"; \
+		VIRTUAL_ENV=.venv uv pip install --compile-bytecode --require-hashes -r requirements-rivals.txt || echo "$(NO_RIVALS)"; \
 	elif [ -n "$(PYTHON)" ]; then \
 		$(PYTHON) -m venv .venv; \
 		.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt; \

@@ -12,13 +12,13 @@
 # **In:** twelve prototypes of crystals, and the ranges of their lattice parameters in nature. **Out:** the recipes of
 # all structures, pristine and with vacancies (sites without an atom).
 #
-# **Result:** <!--=crystals.structures:,-->…<!--/--> crystals in seven [classes](../docs/glossary.md#class), of
-# which <!--=crystals.space_group_right:.2%-->…<!--/--> have the space group that their label implies, and a damaged
+# **Result:** <!--=crystals.structures:,-->10,517<!--/--> crystals in seven [classes](../docs/glossary.md#class), of
+# which <!--=crystals.space_group_right:.0%-->100%<!--/--> have the space group that their label implies, and a damaged
 # copy of each.
 #
 # ![One cell of every class](../figures/fig_02a_cells.png)
 #
-# **Time:** <!--=time.01_crystals.seconds:.0f-->…<!--/--> s for all structures on two cores, seconds for the small
+# **Time:** <!--=time.01_crystals.seconds:.0f-->196<!--/--> s for all structures on two cores, seconds for the small
 # sample that the parameters below select. The numbers in the text are those of all structures.
 #
 # This study follows a paper, called *the paper* throughout: Ziletti et al., *Nat. Commun.* **9**, 2775 (2018),
@@ -74,7 +74,7 @@ run = Run("01_crystals", profile)
 # %%
 prototypes = crystals.prototype_table()
 run.save_table(prototypes, "table_00_prototypes")
-prototypes
+prototypes.style.hide(axis="index")
 
 # %% [markdown]
 # The counts are those of the published data set: bcc, fcc and hex/rh are large, and simple cubic has four structures.
@@ -102,7 +102,8 @@ store.save_table(run.path("recipes_vacancies.csv"), damaged)
 pristine.groupby("label").size().rename(index=dict(enumerate(CLASSES))).to_frame("structures").T
 
 # %%
-pristine.groupby("prototype", sort=False).first()[["id", "element", "volume", "c_over_a", "alpha", "z"]]
+examples = pristine.groupby("prototype", sort=False).first()
+examples[["id", "element", "volume", "c_over_a", "alpha", "z"]].style.format(precision=3, na_rep="–")
 
 # %% [markdown]
 # Let us draw the conventional cell of one crystal in each class. **Predict:** which cell holds the most atoms, and
@@ -158,7 +159,7 @@ right = found == expected[:, None]
 pd.DataFrame({"tolerance (Å)": ["1e-3", "1e-9"], "right": right.sum(axis=0), "of": len(right)})
 
 # %% [markdown]
-# They do: <!--=crystals.space_group_right:.2%-->…<!--/--> of the <!--=crystals.structures:,-->…<!--/--> structures pass
+# They do: <!--=crystals.space_group_right:.0%-->100%<!--/--> of the <!--=crystals.structures:,-->10,517<!--/--> structures pass
 # at both tolerances. However strict it is, spglib agrees with the label.
 #
 # ## A rotation that leaves no trace
@@ -192,7 +193,7 @@ print(f"largest difference of a coordinate: {rotation_left:.1e} Å")
 #
 # ## Supercells and vacancies
 #
-# We repeat the cell until the block holds about 256 atoms and is as close to a cube as possible. This is the
+# We repeat the cell until the block holds at least 256 atoms and is as close to a cube as possible. This is the
 # *supercell*. For the damaged copy we then remove a quarter of the atoms at random. The table counts the atoms before
 # and after.
 

@@ -13,12 +13,12 @@
 # structure, pristine and damaged: an image of 64 × 64 pixels in three channels.
 #
 # **Result:** twenty lines of NumPy compute the fingerprint. It runs from 0 to 1 and agrees with that of the paper's own
-# code to within <!--=fingerprints.reference.largest_difference:.1e-->…<!--/-->
-# on <!--=fingerprints.reference.structures-->…<!--/--> structures.
+# code to within <!--=fingerprints.reference.largest_difference:.1e-->4.2e-06<!--/-->
+# on <!--=fingerprints.reference.structures-->20<!--/--> structures.
 #
 # ![Fingerprints of the seven classes](../figures/fig_02b_fingerprints.png)
 #
-# **Time:** <!--=time.02_fingerprints.seconds:.0f-->…<!--/--> s for <!--=fingerprints.structures:,-->…<!--/-->
+# **Time:** <!--=time.02_fingerprints.seconds:.0f-->85<!--/--> s for <!--=fingerprints.structures:,-->21,034<!--/-->
 # structures on two cores; seconds for the sample below. The numbers in the text are those of all structures.
 
 # %% tags=["colab"]
@@ -131,7 +131,8 @@ print(
 # waves are in step and give the square of the number of atoms. This direct beam does not say how the atoms are
 # arranged, so we keep only the [ring](../docs/glossary.md#ring) between 10 and 30 pixels.
 #
-# The innermost spots on the ring are nearly as bright: there all waves are in step *again*, whole wavelengths apart.
+# The innermost spots on the ring are brighter than the pixels at the centre, which lie around the axis: there all waves
+# are in step *again*, whole wavelengths apart.
 # **Predict:** are these the (110) reflections, at |s| = √2/a? (Neighbours are 1 Å apart, so a = 2/√3 Å. (100) is on the
 # ring, too, but missing in bcc, since the atom in the body centre cancels it.)
 
@@ -156,7 +157,7 @@ for symbol, number, line in (("C", 6, ":"), ("Fe", 26, "--"), ("Au", 79, "-")):
     ax.plot(np.linspace(0, 2.5), f, line, color="k")
     ax.annotate(symbol, (2.53, f[-1]), va="bottom")
 ax.axvspan(on_ring.min(), on_ring.max(), color="0.9")
-ax.text(on_ring.mean(), 72, "ring", ha="center", color="0.4")
+ax.text((on_ring.min() + on_ring.max()) / 2, 72, "ring", ha="center", color="0.4")
 ax.set(xlabel="|s| (1/Å)", ylabel="form factor (electrons)", ylim=(0, None), xlim=(0, 2.7))
 run.save_figure(figure, "fig_01b_form_factors")
 
@@ -269,8 +270,8 @@ print(f"change without the quirks: {change.min():.3f} ({structures[change.argmin
 print(f"to {change.max():.3f} ({structures[change.argmax()].symbols[0]})")
 
 # %% [markdown]
-# They agree to rounding. The quirks change a fingerprint by <!--=fingerprints.quirks.smallest_change:.3f-->…<!--/-->
-# to <!--=fingerprints.quirks.largest_change:.2f-->…<!--/-->, least for heavy elements.
+# They agree to rounding. The quirks change a fingerprint by <!--=fingerprints.quirks.smallest_change:.3f-->0.003<!--/-->
+# to <!--=fingerprints.quirks.largest_change:.2f-->0.20<!--/-->, least for heavy elements.
 #
 # ## All of them
 #
@@ -312,13 +313,13 @@ variety = statistics.pivot(index="prototype", columns="state", values="variety")
 variety = variety.rename(columns={"vacancies": "25 % vacancies"})
 run.save_table(variety.map("{:.3f}".format).reset_index(), "table_02_variety")
 print(f"brightest pixel outside the ring: {outside}   pixels of the ring below 1/255: {dark:.1%}")
-variety.T.style.format(precision=2)
+variety.style.format(precision=2)
 
 # %% [markdown]
 # *Standard deviation among the fingerprints of one prototype, averaged over the pixels and relative to the mean
 # brightness.* Pristine fingerprints of a cubic prototype are nearly identical.
-# Only <!--=fingerprints.distinct_crystals:,-->…<!--/--> pristine structures differ in more than size, so a test on them
-# asks little. Vacancies make each fingerprint unique. Most of the ring (<!--=fingerprints.dark_fraction:.0%-->…<!--/-->
+# Only <!--=fingerprints.distinct_crystals:,-->4,457<!--/--> pristine structures differ in more than size, so a test on them
+# asks little. Vacancies make each fingerprint unique. Most of the ring (<!--=fingerprints.dark_fraction:.0%-->83%<!--/-->
 # of its pixels) is darker than the darkest grey of an 8-bit image: a PNG file would lose it.
 
 # %%

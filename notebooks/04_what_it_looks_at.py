@@ -14,14 +14,14 @@
 # response maps, and names for the peaks that they mark.
 #
 # **Result:** at a few peaks, most of them bright. Erase the eight that the maps mark most strongly, and the network of
-# the paper loses <!--=maps.removal.highlighted.loss_8:.0%-->…<!--/--> of its accuracy; erase eight random peaks, and
-# it loses <!--=maps.removal.random_peaks.loss_8:.0%-->…<!--/-->. But the peaks that maps of random weights mark
-# cost <!--=maps.removal.highlighted_random_weights.loss_8:.0%-->…<!--/-->, too: it takes no learning to find peaks that
+# the paper loses <!--=maps.removal.highlighted.loss_8:.0%-->58%<!--/--> of its accuracy; erase eight random peaks, and
+# it loses <!--=maps.removal.random_peaks.loss_8:.0%-->1%<!--/-->. But the peaks that maps of random weights mark
+# cost <!--=maps.removal.highlighted_random_weights.loss_8:.0%-->46%<!--/-->, too: it takes no learning to find peaks that
 # matter ([evidence](15_response_maps_tested.ipynb)).
 #
 # ![Response maps of every class](../figures/fig_08_response_maps.png)
 #
-# **Time:** <!--=time.04_what_it_looks_at.seconds:.0f-->…<!--/--> s on two cores.
+# **Time:** <!--=time.04_what_it_looks_at.seconds:.0f-->26<!--/--> s on two cores.
 
 # %% tags=["colab"]
 import os
@@ -79,7 +79,7 @@ images = dataset.read_fingerprints(run.path("fingerprints_vacancies.zarr"))
 complete = np.isfinite(images[:, 0, 0, 0])
 sample = recipes[complete].sample(frac=1, random_state=seed).groupby("label").head(1).sort_values("label")
 images, labels = images[sample.index], sample.label.to_numpy()
-sample[["prototype", "element", "c_over_a", "vacancy_ratio"]].set_axis(CLASSES)
+sample[["prototype", "element", "c_over_a"]].set_axis(CLASSES).style.format(precision=2, na_rep="–")
 
 # %%
 hexagonal = images[CLASSES.index("hex/rh")]
@@ -252,10 +252,10 @@ for name, (red, green, blue) in colors.items():
     print(f"{name:12}  red {red:.0%}  green {green:.0%}  blue {blue:.0%}")
 
 # %% [markdown]
-# Green: it makes up <!--=maps.colors.trained.green:.0%-->…<!--/--> of the maps, but
-# only <!--=maps.colors.fingerprints.green:.0%-->…<!--/--> of the fingerprints. The crystals are not the cause. With
-# the random weights that training began with, green already leads (<!--=maps.colors.start.green:.0%-->…<!--/-->); with
-# other random weights blue leads (<!--=maps.colors.other_start.blue:.0%-->…<!--/-->). The colour is an accident that
+# Green: it makes up <!--=maps.colors.trained.green:.0%-->83%<!--/--> of the maps, but
+# only <!--=maps.colors.fingerprints.green:.0%-->29%<!--/--> of the fingerprints. The crystals are not the cause. With
+# the random weights that training began with, green already leads (<!--=maps.colors.start.green:.0%-->46%<!--/-->); with
+# other random weights blue leads (<!--=maps.colors.other_start.blue:.0%-->47%<!--/-->). The colour is an accident that
 # training amplified. To see where each channel is strong, we divide each by its own maximum.
 
 
@@ -303,7 +303,7 @@ def reflections_of(recipe):
 
 
 tables = [reflections_of(recipe) for recipe in sample.to_dict("records")]
-tables[CLASSES.index("fcc")].head(3)
+tables[CLASSES.index("fcc")].drop(columns=["pattern", "miss"]).head(3).style.format(precision=2)
 
 # %% [markdown]
 # **Predict:** will fcc show 010?

@@ -13,15 +13,15 @@
 # **Out:** what a network says about what it has never seen, a threshold below which its answer is refused, and what a
 # user gets.
 #
-# **Result:** a network without an answer "none" refuses <!--=refusal.control.outliers_refused:.1%-->…<!--/-->
-# of <!--=refusal.outliers-->…<!--/--> structures that belong to none of the classes, by thresholds that
-# cost <!--=refusal.control.known_refused:.1%-->…<!--/--> of known crystals. With "none" it
-# refuses <!--=refusal.network.outliers_refused:.1%-->…<!--/-->,
-# and <!--=refusal.network.known_refused:.1%-->…<!--/--> of known crystals.
+# **Result:** a network without an answer "none" refuses <!--=refusal.control.outliers_refused:.1%-->86.7%<!--/-->
+# of <!--=refusal.outliers-->660<!--/--> structures that belong to none of the classes, by thresholds that
+# cost <!--=refusal.control.known_refused:.1%-->0.5%<!--/--> of known crystals. With "none" it
+# refuses <!--=refusal.network.outliers_refused:.1%-->98.6%<!--/-->,
+# and <!--=refusal.network.known_refused:.1%-->0.7%<!--/--> of known crystals.
 #
 # ![Known crystals refused against outliers accepted](../figures/fig_09c_trade.png)
 #
-# **Time:** about <!--=time.07_what_to_refuse.minutes:.0f-->…<!--/--> minutes on two cores; a minute or so with the
+# **Time:** about <!--=time.07_what_to_refuse.minutes:.0f-->1<!--/--> minutes on two cores; a minute or so with the
 # parameters below, with which the networks learn little. The numbers in the text are those of the full run.
 
 # %% tags=["colab"]
@@ -88,7 +88,7 @@ control = networks.compact_network(seed, n_classes=seven, square_root=True)
 schedule = {"epochs": epochs, "batch_size": 64, "learning_rate": 3e-3, "mirrored": True}
 x, y = (np.concatenate([of["train_0"], of["train_1"]]) for of in (images, truth))
 control, history = networks.train(control, x, y, **schedule, seed=seed, folder=run.path("trainings"))
-history.tail(1)
+history[["epoch", "seconds", "loss", "accuracy"]].tail(1).round(4)
 
 # %% [markdown]
 # Lesson 06 also set aside mildly damaged crystals of elements that no network was trained on: up to 40 % of the atoms
@@ -184,7 +184,7 @@ run.save_figure(figure, "fig_09b_softmax")
 # %% [markdown]
 # *[Fingerprints](../docs/glossary.md#fingerprint) of a known crystal and of the surest outlier of four types; below,
 # the control's seven probabilities.* It gives one class more than 90 %
-# for <!--=refusal.control.above_90:.0%-->…<!--/--> of all outliers.
+# for <!--=refusal.control.above_90:.0%-->65%<!--/--> of all outliers.
 #
 # ## A softmax always names something
 #
@@ -206,8 +206,8 @@ print(f"{NAMES[type_of[at]]}: the sum of the shares is {p.sum():.3f}")
 pd.DataFrame({"z": z, "exp z": np.exp(z), "p": p}, index=CLASSES).style.format("{:.3g}")
 
 # %% [markdown]
-# The largest score is <!--=refusal.surest.lead:.1f-->…<!--/--> above the second, so the largest share
-# is <!--=refusal.surest.probability:.3%-->…<!--/-->. The shares always sum to one: only differences between scores
+# The largest score is <!--=refusal.surest.lead:.1f-->18.0<!--/--> above the second, so the largest share
+# is <!--=refusal.surest.probability:.3%-->100.000%<!--/-->. The shares always sum to one: only differences between scores
 # count, and "it is like nothing I know" has no share. A probability of 99 % means *far more like this class than like
 # the other six*, not *like this class*.
 #
@@ -224,11 +224,11 @@ fcc = CLASSES.index("fcc")
 sure = np.sort(by_control["calibration"].max(axis=1)[truth["calibration"] == fcc])
 k = int(rate * (len(sure) + 1))
 threshold = sure[k - 1]
-print(f"n = {len(sure)}, k = {k}: refuse “fcc” below {threshold:.4f}")
+print(f"n = {len(sure)}, k = {k}: refuse “fcc” below 1 - {1 - threshold:.1g}")
 
 # %% [markdown]
 # This is *conformal prediction*. It works for any network; `classify.refusal_thresholds` does it for every class.
-# **Predict:** set for a cost of <!--=refusal.error_rate:.0%-->…<!--/-->, what do the thresholds cost on the check
+# **Predict:** set for a cost of <!--=refusal.error_rate:.0%-->1%<!--/-->, what do the thresholds cost on the check
 # set, and how many outliers do they stop?
 
 # %%
@@ -238,9 +238,9 @@ refused = {"control": {name: classify.is_refused(p, thresholds) for name, p in b
 print({name: f"{values.mean():.1%} refused" for name, values in refused["control"].items()})
 
 # %% [markdown]
-# The control refuses <!--=refusal.control.known_refused:.1%-->…<!--/--> of the check set, less than it may: $k$ is
+# The control refuses <!--=refusal.control.known_refused:.1%-->0.5%<!--/--> of the check set, less than it may: $k$ is
 # rounded down, and a threshold from few crystals is rough (exercise 2). On average the promise holds for crystals
-# *like these*. It says nothing about outliers; of these, <!--=refusal.control.outliers_refused:.1%-->…<!--/--> are
+# *like these*. It says nothing about outliers; of these, <!--=refusal.control.outliers_refused:.1%-->86.7%<!--/--> are
 # refused.
 #
 # ## An answer "none", and the trade
@@ -256,16 +256,16 @@ own = classify.refusal_thresholds(by_network["calibration"], truth["calibration"
 refused["network"] = {name: classify.is_refused(p, own) for name, p in by_network.items()}
 rows = {"known crystals (check)": [values["check"] for values in refused.values()]}
 rows |= {NAMES[of]: [values["outliers"][type_of == of] for values in refused.values()] for of in outliers}
-table = {name: ["{:.0%} ({:.0%} to {:.0%})".format(*classify.share(v)) for v in row] for name, row in rows.items()}
+table = {name: ["{:.1%} ({:.1%} to {:.1%})".format(*classify.share(v)) for v in row] for name, row in rows.items()}
 pd.DataFrame(table, index=["without “none”", "with “none”"]).T.rename_axis("refused")
 
 # %% [markdown]
-# *Share refused, with its 95 % interval.* With "none", <!--=refusal.network.outliers_refused:.1%-->…<!--/--> of the
+# *Share refused, with its 95 % interval.* With "none", <!--=refusal.network.outliers_refused:.1%-->98.6%<!--/--> of the
 # outliers are refused. Half-Heusler has the places of bcc, a quarter of them empty: the control
-# refuses <!--=refusal.control.half_heusler:.0%-->…<!--/-->, the network, which was never shown
-# one, <!--=refusal.network.half_heusler:.0%-->…<!--/-->. It has learned that a fingerprint can be unlike all seven.
-# Pairs pass most easily, both halves being true crystals: <!--=refusal.network.two_crystals:.0%-->…<!--/--> are
-# refused. Nor is "none" alone enough: for <!--=refusal.network.not_none:.1%-->…<!--/--> of the outliers another
+# refuses <!--=refusal.control.half_heusler:.0%-->0%<!--/-->, the network, which was never shown
+# one, <!--=refusal.network.half_heusler:.0%-->100%<!--/-->. It has learned that a fingerprint can be unlike all seven.
+# Pairs pass most easily, both halves being true crystals: <!--=refusal.network.two_crystals:.0%-->85%<!--/--> are
+# refused. Nor is "none" alone enough: for <!--=refusal.network.not_none:.1%-->11.1%<!--/--> of the outliers another
 # answer is more probable, and the threshold decides.
 #
 # What if the price changes?
@@ -329,10 +329,10 @@ columns = ["answered", "right among the answered", "wrong and accepted"]
 pd.DataFrame(user, index=columns).T.style.format("{:.1%}")
 
 # %% [markdown]
-# With <!--=refusal.outlier_share:.0%-->…<!--/--> outliers, a network that always answers is wrong
-# for <!--=refusal.user.always.wrong:.1%-->…<!--/--> of all files, however good it is with crystals. Thresholds lower
-# this to <!--=refusal.user.threshold.wrong:.1%-->…<!--/-->, with "none" as well
-# to <!--=refusal.user.none.wrong:.1%-->…<!--/-->, while <!--=refusal.user.none.answered:.1%-->…<!--/--> of the files
+# With <!--=refusal.outlier_share:.0%-->10%<!--/--> outliers, a network that always answers is wrong
+# for <!--=refusal.user.always.wrong:.1%-->10.0%<!--/--> of all files, however good it is with crystals. Thresholds lower
+# this to <!--=refusal.user.threshold.wrong:.1%-->1.3%<!--/-->, with "none" as well
+# to <!--=refusal.user.none.wrong:.1%-->0.1%<!--/-->, while <!--=refusal.user.none.answered:.1%-->89.5%<!--/--> of the files
 # get an answer. `xtalsight classify` has further reasons to refuse: too few atoms, no peaks, several crystals
 # ([11](11_your_own_crystal.ipynb)).
 
@@ -434,10 +434,10 @@ right_among.style.format("{:.1%}").format_index("{:.0%}")
 #
 # - A softmax compares the classes with each other and always names one. A high probability does not mean that a
 #   structure is like that class.
-# - Known crystals set the threshold and the price of a refusal, here <!--=refusal.error_rate:.0%-->…<!--/-->. They
+# - Known crystals set the threshold and the price of a refusal, here <!--=refusal.error_rate:.0%-->1%<!--/-->. They
 #   promise nothing about outliers: at this price a network without "none"
-#   stops <!--=refusal.control.outliers_refused:.0%-->…<!--/-->, one that has learned from
-#   counterexamples <!--=refusal.network.outliers_refused:.0%-->…<!--/-->.
+#   stops <!--=refusal.control.outliers_refused:.0%-->87%<!--/-->, one that has learned from
+#   counterexamples <!--=refusal.network.outliers_refused:.0%-->99%<!--/-->.
 # - What a user gets takes three numbers: answered, right among the answered, wrong and accepted. They depend on what
 #   the user brings.
 #

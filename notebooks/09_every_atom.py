@@ -13,13 +13,13 @@
 # [class](../docs/glossary.md#class), lattice, orientation and neighbours of every grain.
 #
 # **Result:** in a polycrystal of all seven classes with a quarter of the atoms
-# missing, <!--=atoms.waves.vacancies_25.all:.1%-->…<!--/--> of the others get the right class, boundaries included.
-# Template matching names <!--=atoms.ptm.vacancies_25.all:.0%-->…<!--/--> of them correctly
+# missing, <!--=atoms.waves.vacancies_25.all:.1%-->99.9%<!--/--> of the others get the right class, boundaries included.
+# Template matching names <!--=atoms.ptm.vacancies_25.all:.0%-->2%<!--/--> of them correctly
 # ([evidence](20_polycrystals_compared.ipynb)).
 #
 # ![A polycrystal, atom by atom](../figures/fig_15_map.png)
 #
-# **Time:** about <!--=time.09_every_atom.minutes:.0f-->…<!--/--> minutes on two cores; one with the parameters below.
+# **Time:** about <!--=time.09_every_atom.minutes:.0f-->1<!--/--> minutes on two cores; one with the parameters below.
 # The numbers in the text are those of the full run.
 
 # %% tags=["colab"]
@@ -94,8 +94,8 @@ print(f"{len(sample)} atoms in {len(cells)} grains")
 
 # %%
 figure, ax = plt.subplots(figsize=(4.5, 4.5))
-plots.draw_atoms_slice(annotate(sample, None), ax)
-ax.set_title("A slice of the polycrystal")
+plots.draw_atoms_slice(annotate(sample, None), ax).set_title("A slice of the polycrystal")
+plt.show()
 
 # %% [markdown]
 # ## A crystal is a sum of waves
@@ -148,7 +148,7 @@ def amplitude(g):
 by_hand = np.array([minimize(lambda g: -np.abs(amplitude(g)), peak, tol=1e-6).x for peak in peaks])
 by_hand = by_hand[np.argsort([-np.abs(amplitude(g)) for g in by_hand])]
 lengths = np.linalg.norm(by_hand, axis=1)
-np.unique((lengths * neighbour).round(1), return_counts=True)
+pd.Series((lengths * neighbour).round(1)).value_counts().sort_index().rename("waves of this length").to_frame().T
 
 # %% [markdown]
 # Six are shortest (the twelve {110} of bcc; **g** and −**g** count as one), then come three {200}, then twelve {211}.
@@ -205,7 +205,7 @@ size, phase = np.abs(amplitudes), np.angle(amplitudes)
 c = np.cos(2 * np.pi * r @ vectors.T - phase) @ size / size.sum()
 np.testing.assert_allclose(c, carried_by(r, vectors, amplitudes), atol=1e-3)  # of the library
 own = true_grain[around] == true_grain[tree.query(middle)[1]]
-pd.Series({"atoms of the grain": c[own].mean(), "atoms of its neighbours": c[~own].mean()}, name="mean c").to_frame()
+print(f"mean c: {c[own].mean():.2f} for atoms of the grain, {c[~own].mean():.2f} for atoms of its neighbours")
 
 # %%
 figure, ax = plt.subplots(figsize=(5.2, 4.4), layout="constrained")
@@ -221,8 +221,8 @@ run.save_figure(figure, "fig_15f_score")
 
 # %% [markdown]
 # *A slice through the ball (dashed) and beyond. Its waves give high scores even outside the ball, up to the boundary.*
-# We say that the waves *carry* these atoms. Atoms of the grain score <!--=atoms.carried.own:.2f-->…<!--/--> on
-# average, the others <!--=atoms.carried.other:.2f-->…<!--/-->: they are as often in a trough as on a crest. A few are
+# We say that the waves *carry* these atoms. Atoms of the grain score <!--=atoms.carried.own:.2f-->0.90<!--/--> on
+# average, the others <!--=atoms.carried.other:.2f-->0.01<!--/-->: they are as often in a trough as on a crest. A few are
 # on a crest by chance, so let each atom ask its neighbours, too.
 
 # %%
@@ -242,9 +242,9 @@ run.save_figure(figure, "fig_15d_scores")
 # %% [markdown]
 # *Right: a quarter of the atom's own score plus three quarters of the mean of its twelve neighbours. Dashed: an atom
 # below this line belongs to no grain.* With their neighbours, more foreign atoms rise above the line
-# (<!--=atoms.carried.above:.1%-->…<!--/--> before, <!--=atoms.together.above:.1%-->…<!--/--> after). In return, the
-# scores inside the grain scatter less. Hardly any atom of this grain needs that (below the line by
-# themselves: <!--=atoms.carried.below:.1%-->…<!--/-->); in a hotter one many do ([exercise 3](#exercise-3-hotter)).
+# (<!--=atoms.carried.above:.1%-->5.3%<!--/--> before, <!--=atoms.together.above:.1%-->11.3%<!--/--> after). What
+# is it good for? Hardly any atom of this grain needs it (below the line by
+# themselves: <!--=atoms.carried.below:.1%-->0.0%<!--/-->); in a hotter one many do ([exercise 3](#exercise-3-hotter)).
 #
 # Foreign atoms also have a grain of their own. Let the waves of a ball deep inside one of these grains compete with
 # ours. **Predict:** how many atoms go to the wrong grain?
@@ -293,10 +293,10 @@ run.save_figure(figure, "fig_15_map")
 
 # %% [markdown]
 # *A slice through the polycrystal. Top: classes (grey: no grain, or refused). Bottom left: one colour for each grain.
-# Bottom right: the atoms' scores.* The map finds <!--=atoms.vacancies_25.grains-->…<!--/-->
-# of <!--=atoms.true_grains-->…<!--/--> grains and refuses <!--=atoms.vacancies_25.refused_grains-->…<!--/-->; scores
+# Bottom right: the atoms' scores.* The map finds <!--=atoms.vacancies_25.grains-->56<!--/-->
+# of <!--=atoms.true_grains-->56<!--/--> grains and refuses <!--=atoms.vacancies_25.refused_grains-->0<!--/-->; scores
 # drop at the boundaries. The adjusted Rand index (1 for a perfect division of the atoms, 0 on average for a random
-# one) is <!--=atoms.waves.vacancies_25.rand:.3f-->…<!--/-->.
+# one) is <!--=atoms.waves.vacancies_25.rand:.3f-->0.998<!--/-->.
 #
 # Now atom by atom. For comparison: template matching, which names an atom by its nearest neighbours.
 
@@ -330,8 +330,8 @@ run.save_figure(figure, "fig_15a_boundary")
 
 # %% [markdown]
 # *Where the two curves of the waves coincide, nothing is refused. Bars: 95 % intervals; they are too short, since atoms of one grain are not independent.* Within 5 Å of a boundary,
-# about a neighbour distance, <!--=atoms.waves.vacancies_25.near:.1%-->…<!--/--> are right; beyond
-# it, <!--=atoms.waves.vacancies_25.beyond_5:.1%-->…<!--/-->. Template matching needs all the neighbours. With none
+# about a neighbour distance, <!--=atoms.waves.vacancies_25.near:.1%-->99.6%<!--/--> are right; beyond
+# it, <!--=atoms.waves.vacancies_25.beyond_5:.1%-->100.0%<!--/-->. Template matching needs all the neighbours. With none
 # missing it does better ([evidence](20_polycrystals_compared.ipynb)).
 #
 # ## Copper
@@ -362,14 +362,14 @@ without.columns = ["atoms of the grain", "share without a grain in the map"]
 without.sort_values("atoms of the grain").style.format({"share without a grain in the map": "{:.1%}"})
 
 # %% [markdown]
-# *A slice of copper; and each true grain, the smallest first.* The map finds <!--=atoms.copper.grains-->…<!--/--> of
-# eight grains (adjusted Rand index <!--=atoms.copper.rand:.3f-->…<!--/-->); <!--=atoms.copper.none:.1%-->…<!--/--> of
-# the atoms have no grain. Small grains lose more: a ball that does not fit holds the waves of two
-# ([exercise 2](#exercise-2-how-small-a-grain)).
+# *A slice of copper; and each true grain, the smallest first.* The map finds <!--=atoms.copper.grains-->8<!--/--> of
+# eight grains (adjusted Rand index <!--=atoms.copper.rand:.3f-->0.990<!--/-->); <!--=atoms.copper.none:.1%-->0.1%<!--/--> of
+# the atoms have no grain. The smaller the grain, the more balls hold the waves of two: how small may it be
+# ([exercise 2](#exercise-2-how-small-a-grain))?
 #
 # ## Look at it
 #
-# Drag to rotate; the slider cuts a slice.
+# Drag to rotate; the slider cuts a slice. (On a page without a kernel there is nothing below.)
 
 # %%
 view_map(mapped, found)
@@ -472,7 +472,7 @@ pd.Series(below, name="below the threshold").map("{:.1%}".format).to_frame()
 # - A crystal is a sum of waves, and a few hundred atoms are enough to find them. Vacancies leave the amplitudes
 #   unchanged; heat lowers them by the Debye–Waller factor.
 # - An atom belongs to the grain whose waves carry it and its neighbours best: with a quarter of the atoms
-#   missing, <!--=atoms.waves.vacancies_25.all:.1%-->…<!--/--> of the others get the right class.
+#   missing, <!--=atoms.waves.vacancies_25.all:.1%-->99.9%<!--/--> of the others get the right class.
 # - A grain much smaller than a ball is lost: the size of the balls sets the resolution of the map.
 #
 # From the command line: `xtalsight map FILE`. Evidence:

@@ -12,13 +12,13 @@
 # **In:** the free [prototypes](../docs/glossary.md#prototype) of AFLOW's library, elements and compounds; or files of
 # your own. **Out:** a network that names them in any orientation, and refuses most of what is none of them.
 #
-# **Result:** the network tells <!--=many.groups-->…<!--/--> prototypes apart. Of clouds of some 256 atoms in random
-# orientation, it names <!--=many.perfect.right:.1%-->…<!--/--> of the perfect ones correctly
-# and <!--=many.vacancies_50.right:.1%-->…<!--/--> of those without half of their atoms.
+# **Result:** the network tells <!--=many.groups-->276<!--/--> prototypes apart. Of clouds of some 256 atoms in random
+# orientation, it names <!--=many.perfect.right:.1%-->99.2%<!--/--> of the perfect ones correctly
+# and <!--=many.vacancies_50.right:.1%-->98.8%<!--/--> of those without half of their atoms.
 #
 # ![The peaks of the kinds](../figures/fig_16_kinds.png)
 #
-# **Time:** about <!--=time.10_which_prototype.minutes:.0f-->…<!--/--> minutes on two cores; a minute or two with the
+# **Time:** about <!--=time.10_which_prototype.minutes:.0f-->18<!--/--> minutes on two cores; a minute or two with the
 # parameters below, with which the network learns little. The numbers in the text are those of the full run.
 
 # %% tags=["colab"]
@@ -153,7 +153,7 @@ np.testing.assert_array_equal(*spectrum(diamond))
 # %% [markdown]
 # *Rows are spheres in reciprocal space; the two spectra of a structure share their colours.* The kinds of rock salt
 # have bands of their own, the lowest below all bands of the places; the two spectra of diamond are the same. The
-# network sees both, <!--=many.inputs:,-->…<!--/--> numbers.
+# network sees both, <!--=many.inputs:,-->870<!--/--> numbers.
 #
 # ## The prototypes
 #
@@ -191,7 +191,7 @@ np.mean([rotation.T @ strain @ rotation for rotation in rotations], axis=0).roun
 
 # %% [markdown]
 # Two equal numbers and a third: a and c. Displacements are averaged likewise (`prototypes.free_directions`). Lattices
-# vary by up to <!--=many.lattice:.0%-->…<!--/-->, coordinates by up to <!--=many.internal:.0%-->…<!--/--> of the
+# vary by up to <!--=many.lattice:.0%-->15%<!--/-->, coordinates by up to <!--=many.internal:.0%-->5%<!--/--> of the
 # spacing of the atoms; real rutiles lie within ([evidence](21_prototypes_tested.ipynb)).
 #
 # ## Clouds to learn from
@@ -247,7 +247,8 @@ tables = {
 perfect = prototypes.make_clouds(names, test_per_prototype, seed + 3)
 tests = {f"test_{name}": perfect.assign(**how) for name, how in TESTS.items()}
 others = {"others": prototypes.mild_damage(prototypes.make_outliers(names, len(names), seed + 4))}
-tables["learn"].drop(columns=["id", "seed"]).sample(3, random_state=seed).round(3)
+hidden = ["id", "seed", "label", "anisotropy", "lattice", "internal"]
+tables["learn"].drop(columns=hidden).sample(3, random_state=seed).style.format(precision=3)
 
 # %%
 found, paths = {}, [{run.path(f"many/{name}.zarr"): t for name, t in some.items()} for some in (tables, tests, others)]
@@ -287,7 +288,7 @@ same = [(i, j) for i, j in pairs[::every] if narrow.fit_anonymous(structures[i],
 
 # %% [markdown]
 # These are joined into one group. So are prototypes that the network confuses: the probabilities that perfect
-# crystals of each give the other add up to more than <!--=many.confused:.0%-->…<!--/-->.
+# crystals of each give the other add up to more than <!--=many.confused:.0%-->10%<!--/-->.
 
 # %%
 stack, table = found["confusion"]
@@ -299,12 +300,12 @@ run.save_table(joined, "table_12_groups")
 joined.style.hide(axis="index")
 
 # %% [markdown]
-# Of <!--=many.prototypes-->…<!--/--> prototypes, <!--=many.groups-->…<!--/--> groups are left.
+# Of <!--=many.prototypes-->288<!--/--> prototypes, <!--=many.groups-->276<!--/--> groups are left.
 #
 # ## When not to answer
 #
 # As in [lesson 07](07_what_to_refuse.ipynb), true crystals set the threshold of the
-# [verdict](../docs/glossary.md#verdict): <!--=many.error_rate:.0%-->…<!--/--> of them fall below, and get a
+# [verdict](../docs/glossary.md#verdict): <!--=many.error_rate:.0%-->1%<!--/--> of them fall below, and get a
 # [refusal](../docs/glossary.md#refusal).
 
 
@@ -324,11 +325,11 @@ refused_of = pd.Series(is_refused).groupby(table.outlier).mean()
 refused_of.map("{:.0%}".format).to_frame("refused").T
 
 # %% [markdown]
-# *Outliers of other seeds, mildly damaged, by how they were made.* Of all, <!--=many.outliers.all:.1%-->…<!--/--> are
-# refused: of random points <!--=many.outliers.random_points:.0%-->…<!--/-->, of distorted
-# crystals <!--=many.outliers.distorted:.0%-->…<!--/-->, of ordered
-# vacancies <!--=many.outliers.ordered_vacancies:.0%-->…<!--/-->: damage hides what is little or rare. Of prototypes left out of
-# training, <!--=many.left_out.perfect:.0%-->…<!--/--> are refused as bare clouds
+# *Outliers of other seeds, mildly damaged, by how they were made.* Of all, <!--=many.outliers.all:.1%-->70.5%<!--/--> are
+# refused: of random points <!--=many.outliers.random_points:.0%-->100%<!--/-->, of distorted
+# crystals <!--=many.outliers.distorted:.0%-->41%<!--/-->, of ordered
+# vacancies <!--=many.outliers.ordered_vacancies:.0%-->38%<!--/-->: damage hides what is little or rare. Of prototypes left out of
+# training, <!--=many.left_out.perfect:.0%-->78%<!--/--> are refused as bare clouds
 # ([evidence](21_prototypes_tested.ipynb)).
 #
 # Peaks do not say how many atoms are of each kind, but we can count: in AB₂, one third and two thirds. Among N atoms,
@@ -376,15 +377,15 @@ figure.legend(loc="outside lower center", ncols=2)
 run.save_figure(figure, "fig_16h_accuracy")
 
 # %% [markdown]
-# *With 95 % intervals; the axis does not begin at 0.* With half of the atoms missing, <!--=many.vacancies_50.right:.1%-->…<!--/--> are named
-# correctly, of clouds of 64 places <!--=many.places_64.right:.1%-->…<!--/-->. If the network may
-# refuse, <!--=many.vacancies_25_displaced_5.right_answered:.1%-->…<!--/--> of its answers are right where a quarter
-# is missing and the rest displaced. Mistakes, other methods and <!--=many.real.structures-->…<!--/--> real compounds:
+# *With 95 % intervals; the axis does not begin at 0.* With half of the atoms missing, <!--=many.vacancies_50.right:.1%-->98.8%<!--/--> are named
+# correctly, of clouds of 64 places <!--=many.places_64.right:.1%-->98.7%<!--/-->. If the network may
+# refuse, <!--=many.vacancies_25_displaced_5.right_answered:.1%-->99.7%<!--/--> of its answers are right where a quarter
+# is missing and the rest displaced. Mistakes, other methods and <!--=many.real.structures-->188<!--/--> real compounds:
 # [21](21_prototypes_tested.ipynb).
 #
 # ## Ask it about a file
 #
-# Network and card (groups, threshold, accuracy) make a folder, <!--=many.minutes:.0f-->…<!--/--> minutes after the
+# Network and card (groups, threshold, accuracy) make a folder, <!--=many.minutes:.0f-->15<!--/--> minutes after the
 # first cloud. A copy travels with the package.
 
 # %%
@@ -411,7 +412,7 @@ tin_oxide = crystal(
 file = run.path("SnO2.cif")
 write(file, tin_oxide)
 answer = classify.classify(read(file), run.path("many/all"))
-pd.Series(answer["prototype"]).drop("name").to_frame("SnO2.cif")
+pd.Series(answer["prototype"]).drop("name").to_frame("SnO2.cif").style.format(precision=4, na_rep="–")
 
 # %% [markdown]
 # Rutile, in the full run. A file has a cell, so `classify` also asks spglib and rules out other space groups. In a
@@ -549,8 +550,8 @@ rows.round(2)
 #
 # - A second sum, over the atoms of each kind, tells compounds apart, whatever their elements: order among the kinds
 #   has its own peaks.
-# - One network names <!--=many.groups-->…<!--/--> prototypes in any
-#   orientation, <!--=many.vacancies_50.right:.1%-->…<!--/--> correctly when half of the atoms are missing. What a
+# - One network names <!--=many.groups-->276<!--/--> prototypes in any
+#   orientation, <!--=many.vacancies_50.right:.1%-->98.8%<!--/--> correctly when half of the atoms are missing. What a
 #   prototype leaves free must vary in training, and what lies just outside must be shown.
 # - What it does not know it may still take for a near relative. Composition and, of a file, the space group rule out
 #   what cannot be ([evidence](21_prototypes_tested.ipynb)).

@@ -13,14 +13,14 @@
 # **Out:** its [prototype](../docs/glossary.md#prototype) and its [class](../docs/glossary.md#class), each with a probability, or the reason
 # why there is none.
 #
-# **Result:** of <!--=classify.crystals-->…<!--/--> real elemental crystals, relaxed by density-functional theory and written to
-# files, <!--=classify.right-->…<!--/--> get the right class, <!--=classify.refused-->…<!--/--> are refused,
-# and <!--=classify.wrong-->…<!--/--> get a wrong one. Of <!--=classify.outliers-->…<!--/--> crystals of other
-# structures, <!--=classify.outliers_refused-->…<!--/--> are refused, as they should be.
+# **Result:** of <!--=classify.crystals-->61<!--/--> real elemental crystals, relaxed by density-functional theory and written to
+# files, <!--=classify.right-->58<!--/--> get the right class, <!--=classify.refused-->3<!--/--> are refused,
+# and <!--=classify.wrong-->0<!--/--> get a wrong one. Of <!--=classify.outliers-->10<!--/--> crystals of other
+# structures, <!--=classify.outliers_refused-->10<!--/--> are refused, as they should be.
 #
 # ![A crystal from a file, what the network sees of it, and its answer](../figures/fig_12_classify.png)
 #
-# **Time:** <!--=time.11_your_own_crystal.seconds:.0f-->…<!--/--> s on two cores. Nothing is trained, and you need not run any other
+# **Time:** <!--=time.11_your_own_crystal.seconds:.0f-->38<!--/--> s on two cores. Nothing is trained, and you need not run any other
 # notebook first: the networks of lessons 03, 06, 08 and 10 travel with the package.
 
 # %% tags=["colab"]
@@ -271,7 +271,7 @@ table = pd.concat({"": answers[["file"]], "prototype": by_prototype, "seven": by
 table.style.hide(axis="index").format(precision=3, na_rep="–")
 
 # %% [markdown]
-# All <!--=classify.examples-->…<!--/--> took <!--=classify.examples.seconds:.0f-->…<!--/--> s. The places of rock salt are
+# All <!--=classify.examples-->6<!--/--> took <!--=classify.examples.seconds:.0f-->5<!--/--> s. The places of rock salt are
 # simple cubic and those of zinc blende diamond, but their kinds are ordered: neither is one of the seven, and each has a prototype of its own.
 # (Iron's is called tungsten, after the metal that AFLOW's library names it by.)
 # The slab is repeated in its plane, not across the vacuum; eight layers are nearly a crystal. Benzene's twelve atoms are too few for an
@@ -316,10 +316,10 @@ right = (known["is"] == known["class"]) & ~known.refused
 pd.concat([known[~right], outliers]).drop(columns="class").style.hide(axis="index").format({"probability": "{:.3f}"})
 
 # %% [markdown]
-# Of <!--=classify.crystals-->…<!--/--> crystals of the seven classes, <!--=classify.right-->…<!--/--> are named
-# correctly, <!--=classify.refused-->…<!--/--> are refused and <!--=classify.wrong-->…<!--/--> get a wrong class. The table shows those that are not
-# right, and the [outliers](../docs/glossary.md#outlier): <!--=classify.outliers_refused-->…<!--/-->
-# of <!--=classify.outliers-->…<!--/--> are refused. Several of these have a prototype, which the second network knows.
+# Of <!--=classify.crystals-->61<!--/--> crystals of the seven classes, <!--=classify.right-->58<!--/--> are named
+# correctly, <!--=classify.refused-->3<!--/--> are refused and <!--=classify.wrong-->0<!--/--> get a wrong class. The table shows those that are not
+# right, and the [outliers](../docs/glossary.md#outlier): <!--=classify.outliers_refused-->10<!--/-->
+# of <!--=classify.outliers-->10<!--/--> are refused. Several of these have a prototype, which the second network knows.
 #
 # Gallium is one of them. What does a refusal look like?
 
@@ -392,7 +392,7 @@ for n in range(2, 7):
 sizes = pd.DataFrame(rows)
 assert sizes["class"].eq("bcc").all()
 assert sizes.reason.isna().tolist() == (sizes.atoms >= 24).tolist()
-sizes
+sizes.style.hide(axis="index").format(precision=4, na_rep="–")
 
 # %% [markdown]
 # <details><summary>Answer</summary>
@@ -406,7 +406,7 @@ sizes
 # ## Summary
 #
 # - `xtalsight classify FILE…` names prototype and class of any structure file within seconds, or says why it does not;
-#   of <!--=classify.crystals-->…<!--/--> real crystals, <!--=classify.right-->…<!--/--> are named correctly.
+#   of <!--=classify.crystals-->61<!--/--> real crystals, <!--=classify.right-->58<!--/--> are named correctly.
 # - A periodic cell becomes balls of the endless crystal; a cloud of atoms is taken as it is. Their spectra decide, in any orientation.
 # - In a compound, the places alone determine the class; places and kinds together determine the prototype.
 #

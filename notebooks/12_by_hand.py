@@ -12,15 +12,15 @@
 # **In:** a [class](../docs/glossary.md#class), an element and some damage, set by sliders; two trained networks that come with the package.
 # **Out:** the crystal, what each network sees of it, and what it answers, all at once.
 #
-# **Result:** from a setting to the finished drawing it takes <!--=explore.update.seconds:.2f-->…<!--/--> s, so you
-# can watch a crystal fall apart. When its atoms are displaced by <!--=explore.displacement:.0f-->…<!--/--> % of the neighbour distance, a
+# **Result:** from a setting to the finished drawing it takes <!--=explore.update.seconds:.2f-->0.04<!--/--> s, so you
+# can watch a crystal fall apart. When its atoms are displaced by <!--=explore.displacement:.0f-->12<!--/--> % of the neighbour distance, a
 # bcc crystal is still bcc to the network trained on damaged crystals
-# (probability <!--=explore.displaced.compact:.1%-->…<!--/-->), but no longer to the network of the paper
-# (<!--=explore.displaced.paper:.0%-->…<!--/-->).
+# (probability <!--=explore.displaced.compact:.1%-->99.6%<!--/-->), but no longer to the network of the paper
+# (<!--=explore.displaced.paper:.0%-->5%<!--/-->).
 #
 # ![Four crystals, looked at by two networks](../figures/fig_13_explore.png)
 #
-# **Time:** <!--=time.12_by_hand.seconds:.0f-->…<!--/--> s on two cores. You need not run any other notebook first.
+# **Time:** <!--=time.12_by_hand.seconds:.0f-->13<!--/--> s on two cores. You need not run any other notebook first.
 
 # %% tags=["colab"]
 import os
@@ -85,10 +85,11 @@ print(f"{len(atoms)} atoms; fingerprints {[image.shape for image in images.value
 # %%
 answers = {name: predict(networks[name], images[name][None], mirrored=name == "compact")[0] for name in networks}
 assert all(np.allclose(a, b) for a, b in zip(answers.values(), explore.look(iron).probabilities))
-pd.DataFrame({name: pd.Series(p) for name, p in answers.items()}).set_axis([*CLASSES, "none"]).T.round(3)
+said = pd.DataFrame({name: pd.Series(p) for name, p in answers.items()}).set_axis([*CLASSES, "none"])
+said.T.style.format("{:.2%}", na_rep="–")
 
 # %% [markdown]
-# Both are sure: <!--=explore.undamaged.compact:.2%-->…<!--/--> and <!--=explore.undamaged.paper:.2%-->…<!--/--> for bcc. (The compact network
+# Both are sure: <!--=explore.undamaged.compact:.2%-->99.98%<!--/--> and <!--=explore.undamaged.paper:.2%-->99.99%<!--/--> for bcc. (The compact network
 # averages its answer over the fingerprint and its mirror images.) `explore.look` takes the same steps for any setting.
 #
 # ## Three things that can happen to a crystal
@@ -121,20 +122,21 @@ for name, settings in examples.items():
         results[f"explore.{name}.{network}"] = float(probabilities[CLASSES.index("bcc")])
 results["explore.bcc.threshold"] = classify.load_network()[1]["thresholds"][CLASSES.index("bcc")]
 results["explore.turned.none"] = float(explore.look(examples["turned"]).probabilities[0][-1])
-pd.Series(results).round(4).to_frame("value")
+said = pd.Series(results).filter(regex=r"(compact|paper)$").rename(index=lambda key: key.removeprefix("explore."))
+said.to_frame("bcc").style.format("{:.2%}")
 
 # %% [markdown]
-# - **Vacancies.** With half the atoms gone, both networks still say bcc (<!--=explore.vacancies.compact:.1%-->…<!--/-->
-#   and <!--=explore.vacancies.paper:.1%-->…<!--/-->): the peaks stay where they are, and the vacancies only
+# - **Vacancies.** With half the atoms gone, both networks still say bcc (<!--=explore.vacancies.compact:.1%-->100.0%<!--/-->
+#   and <!--=explore.vacancies.paper:.1%-->100.0%<!--/-->): the peaks stay where they are, and the vacancies only
 #   add [speckle](../docs/glossary.md#speckle).
-# - **Displacements.** The peaks fade. For the compact network they stay in place: it gives bcc <!--=explore.displaced.compact:.2%-->…<!--/-->,
-#   and it answers above <!--=explore.bcc.threshold:.2%-->…<!--/-->, a threshold set on crystals displaced by
+# - **Displacements.** The peaks fade. For the compact network they stay in place: it gives bcc <!--=explore.displaced.compact:.2%-->99.63%<!--/-->,
+#   and it answers above <!--=explore.bcc.threshold:.2%-->94.10%<!--/-->, a threshold set on crystals displaced by
 #   less. But the paper's length scale, the mean distance to the nearest neighbour, shrinks, and the fingerprint with it: the peaks move
-#   inwards, to where those of another crystal would be. Bcc is left with <!--=explore.displaced.paper:.0%-->…<!--/-->.
+#   inwards, to where those of another crystal would be. Bcc is left with <!--=explore.displaced.paper:.0%-->5%<!--/-->.
 # - **A turn.** The crystal is as perfect as before, yet neither network recognises it: bcc
-#   gets <!--=explore.turned.compact:.0%-->…<!--/--> and <!--=explore.turned.paper:.0%-->…<!--/-->, since every bcc crystal that
+#   gets <!--=explore.turned.compact:.0%-->0%<!--/--> and <!--=explore.turned.paper:.0%-->0%<!--/-->, since every bcc crystal that
 #   they were trained on was in the standard orientation. The compact one
-#   gives <!--=explore.turned.none:.0%-->…<!--/--> to "none"; the paper's has no such answer and names a wrong class.
+#   gives <!--=explore.turned.none:.0%-->100%<!--/--> to "none"; the paper's has no such answer and names a wrong class.
 #
 # ## Fast enough to play with?
 #
@@ -154,9 +156,9 @@ for settings in sweep:
 pd.DataFrame(seconds).describe().loc[["50%", "max"]].round(3)
 
 # %% [markdown]
-# Drawing does. An update takes <!--=explore.update.seconds:.2f-->…<!--/--> s, at
-# most <!--=explore.update.seconds.max:.2f-->…<!--/--> s; crystal, fingerprints and networks together
-# need only <!--=explore.look.seconds:.2f-->…<!--/--> s of it.
+# Drawing does. An update takes <!--=explore.update.seconds:.2f-->0.04<!--/--> s, at
+# most <!--=explore.update.seconds.max:.2f-->0.05<!--/--> s; crystal, fingerprints and networks together
+# need only <!--=explore.look.seconds:.2f-->0.01<!--/--> s of it.
 #
 # ## By hand
 #
@@ -276,7 +278,7 @@ assert cubic.sum() < (called[:, 0] > 0.5).sum() and np.abs(ratios[called[:, 0] >
 #   unrecognisable.
 # - The network trained on damage uses a length scale that damage does not change. It keeps its answer longer, and says when it has
 #   none.
-# - An update takes <!--=explore.update.seconds:.2f-->…<!--/--> s: fast enough to look for the limits by hand.
+# - An update takes <!--=explore.update.seconds:.2f-->0.04<!--/--> s: fast enough to look for the limits by hand.
 #
 # The lessons end here. The evidence behind them begins with [13](13_claims_of_the_sources.ipynb);
 # [99](99_report.ipynb) collects the numbers and figures.

@@ -12,14 +12,14 @@
 # **In:** the network of [lesson 08](08_in_any_orientation.ipynb), its spectra and its tests. **Out:** how other
 # methods do on the same clouds; where the network errs, and whether more can be known; what a user gets.
 #
-# **Result:** with half of the atoms missing, spectra name <!--=any.spectra.vacancies_50.accuracy:.2%-->…<!--/-->
-# of <!--=any.tests:,-->…<!--/--> clouds correctly. Of <!--=any.few-->…<!--/--> of these, bond orders with a trained
-# forest name <!--=any.steinhardt.vacancies_50.accuracy:.0%-->…<!--/-->, template
-# matching <!--=any.ptm.vacancies_50.accuracy:.0%-->…<!--/-->.
+# **Result:** with half of the atoms missing, spectra name <!--=any.spectra.vacancies_50.accuracy:.2%-->99.90%<!--/-->
+# of <!--=any.tests:,-->2,100<!--/--> clouds correctly. Of <!--=any.few-->120<!--/--> of these, bond orders with a trained
+# forest name <!--=any.steinhardt.vacancies_50.accuracy:.0%-->72%<!--/-->, template
+# matching <!--=any.ptm.vacancies_50.accuracy:.0%-->2%<!--/-->.
 #
 # ![Accuracy of six methods](../figures/fig_14d_methods.png)
 #
-# **Time:** about <!--=time.18_orientations_compared.minutes:.0f-->…<!--/--> minutes on two cores; one with the
+# **Time:** about <!--=time.18_orientations_compared.minutes:.0f-->3<!--/--> minutes on two cores; one with the
 # parameters below. The numbers in the text are those of the full run.
 
 # %% tags=["colab"]
@@ -107,12 +107,12 @@ closest = pd.DataFrame(
     }
 )
 closest = closest.loc[closest.groupby("kind", sort=False)["nearest of another"].idxmin()]
-closest.round(2).style.hide(axis="index")
+closest.style.hide(axis="index").format(precision=2)
 
 # %% [markdown]
 # *For each prototype, the ball that comes closest to another class: its distance to the nearest of its own class and
-# of another, in log(1 + P).* Two balls of different classes are at least <!--=any.closest.other:.2f-->…<!--/--> apart
-# (the median distance to the nearest of the same class is <!--=any.closest.own:.2f-->…<!--/-->). What comes closest
+# of another, in log(1 + P).* Two balls of different classes are at least <!--=any.closest.other:.2f-->1.19<!--/--> apart
+# (the median distance to the nearest of the same class is <!--=any.closest.own:.2f-->0.23<!--/-->). What comes closest
 # is close by nature: tetragonal crystals whose axes are nearly those of bcc or fcc. This does not exclude two other
 # crystals with equal spectra.
 #
@@ -224,18 +224,18 @@ figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", 
 run.save_figure(figure, "fig_14d_methods")
 
 # %% [markdown]
-# *Accuracy on the same <!--=any.few-->…<!--/--> clouds for each test, with 95 % intervals; one cloud is
-# worth <!--=any.one_of_few:.1%-->…<!--/-->. In the table, "spectra, all" is measured on <!--=any.tests:,-->…<!--/-->
+# *Accuracy on the same <!--=any.few-->120<!--/--> clouds for each test, with 95 % intervals; one cloud is
+# worth <!--=any.one_of_few:.1%-->0.8%<!--/-->. In the table, "spectra, all" is measured on <!--=any.tests:,-->2,100<!--/-->
 # clouds; "what can be known" also counts the cubic name as right for tetragonal crystals whose heat hides the
 # difference (`crystals.known_labels`). σ is the standard deviation of each coordinate over the neighbour distance.*
 # In random orientation the networks for fingerprints are lost: the compact one
-# names <!--=any.compact.perfect.accuracy:.0%-->…<!--/--> of the perfect clouds. The neighbour methods do not care
+# names <!--=any.compact.perfect.accuracy:.0%-->36%<!--/--> of the perfect clouds. The neighbour methods do not care
 # about orientation, but have no type for some of the classes, and need the neighbours: template matching
-# names <!--=any.ptm.perfect.accuracy:.0%-->…<!--/--> of the perfect clouds
-# and <!--=any.ptm.vacancies_50.accuracy:.0%-->…<!--/--> of those with half of the atoms. With a trained forest, bond
-# orders know all classes. They reach <!--=any.steinhardt.perfect.accuracy:.0%-->…<!--/-->, and fall
-# to <!--=any.steinhardt.vacancies_50.accuracy:.0%-->…<!--/--> with half of the atoms. The spectra
-# reach <!--=any.spectra.perfect.accuracy:.2%-->…<!--/--> and <!--=any.spectra.vacancies_50.accuracy:.2%-->…<!--/-->:
+# names <!--=any.ptm.perfect.accuracy:.0%-->57%<!--/--> of the perfect clouds
+# and <!--=any.ptm.vacancies_50.accuracy:.0%-->2%<!--/--> of those with half of the atoms. With a trained forest, bond
+# orders know all classes. They reach <!--=any.steinhardt.perfect.accuracy:.0%-->95%<!--/-->, and fall
+# to <!--=any.steinhardt.vacancies_50.accuracy:.0%-->72%<!--/--> with half of the atoms. The spectra
+# reach <!--=any.spectra.perfect.accuracy:.2%-->99.95%<!--/--> and <!--=any.spectra.vacancies_50.accuracy:.2%-->99.90%<!--/-->:
 # diffraction adds up all atoms, so a hole next to one of them hardly matters.
 #
 # Does the shape of a cloud matter? The same accuracies by shape:
@@ -260,12 +260,13 @@ wrong = pd.concat(
 wrong["answer"] = [CLASSES[label] for label in wrong.answer]
 tetragonal = wrong.prototype.isin(["bct_in", "bct_pa"]) != (wrong.answer == "bct_139")
 at_border = (tetragonal & wrong.answer.isin(["bcc", "fcc", "bct_139"])).mean()
-wrong.groupby(["test", "prototype", "answer"]).agg(clouds=("id", "size"), c_over_a=("c_over_a", "mean")).round(2)
+mistakes = wrong.groupby(["prototype", "answer"]).agg(clouds=("id", "size"), c_over_a=("c_over_a", "mean"))
+mistakes.sort_values("clouds", ascending=False).style.format(precision=2, na_rep="–")
 
 # %% [markdown]
-# Of these errors, <!--=any.wrong.tetragonal:.0%-->…<!--/--> are between the tetragonal class and its cubic
+# Of these errors, <!--=any.wrong.tetragonal:.0%-->78%<!--/--> are between the tetragonal class and its cubic
 # neighbours. Is that the network's fault, or is there no more to know? The study's tetragonal crystals come as near
-# to fcc, c/a = √2, as <!--=any.border.below-->…<!--/--> and <!--=any.border.above-->…<!--/-->. **Predict:** take
+# to fcc, c/a = √2, as <!--=any.border.below-->1.384<!--/--> and <!--=any.border.above-->1.445<!--/-->. **Predict:** take
 # these and fcc, with atoms displaced by 10 %; how many does a classifier mistake that has nothing else to learn?
 
 # %%
@@ -298,13 +299,13 @@ pd.DataFrame(border).T.round(3)
 # %% [markdown]
 # *Share of fcc and of tetragonal crystals mistaken, and area under the ROC curve.* The specialist, a logistic
 # regression that sees nothing but these two sorts (five-fold cross-validation),
-# mistakes <!--=any.border.specialist.fcc:.1%-->…<!--/--> of the fcc crystals
-# and <!--=any.border.specialist.tetragonal:.1%-->…<!--/--> of the tetragonal ones. The network
-# mistakes <!--=any.border.network.fcc:.1%-->…<!--/--> and <!--=any.border.network.tetragonal:.1%-->…<!--/-->: when in
+# mistakes <!--=any.border.specialist.fcc:.1%-->6.6%<!--/--> of the fcc crystals
+# and <!--=any.border.specialist.tetragonal:.1%-->9.5%<!--/--> of the tetragonal ones. The network
+# mistakes <!--=any.border.network.fcc:.1%-->0.7%<!--/--> and <!--=any.border.network.tetragonal:.1%-->71.4%<!--/-->: when in
 # doubt it says fcc, perhaps since crystals at the very border are rare, in the tests, too
-# (<!--=any.border.tests:.1%-->…<!--/--> are within 0.01 of it). The areas under the ROC curve, which do not depend on
-# where the line is drawn, are <!--=any.border.specialist.auc:.3f-->…<!--/-->
-# and <!--=any.border.network.auc:.3f-->…<!--/-->: at this border the network, which must also cope with heat and
+# (<!--=any.border.tests:.1%-->0.1%<!--/--> are within 0.01 of it). The areas under the ROC curve, which do not depend on
+# where the line is drawn, are <!--=any.border.specialist.auc:.3f-->0.977<!--/-->
+# and <!--=any.border.network.auc:.3f-->0.938<!--/-->: at this border the network, which must also cope with heat and
 # strain, misses some of what 256 displaced atoms can tell.
 #
 # ## What does a user get?
@@ -338,10 +339,10 @@ run.save_table(gets, "table_10b_what_a_user_gets")
 gets.style.hide(axis="index")
 
 # %% [markdown]
-# With waves of 7 %, near melting, the network answers for <!--=any.spectra.waves_7.answered:.1%-->…<!--/--> of the
-# clouds, and <!--=any.spectra.waves_7.right_of_answered:.2%-->…<!--/--> of its answers are right. Template matching
-# answers for <!--=any.ptm.waves_7.answered:.1%-->…<!--/-->,
-# and <!--=any.ptm.waves_7.right_of_answered:.1%-->…<!--/--> of its answers are right: where it has no type for a
+# With waves of 7 %, near melting, the network answers for <!--=any.spectra.waves_7.answered:.1%-->98.4%<!--/--> of the
+# clouds, and <!--=any.spectra.waves_7.right_of_answered:.2%-->99.95%<!--/--> of its answers are right. Template matching
+# answers for <!--=any.ptm.waves_7.answered:.1%-->91.7%<!--/-->,
+# and <!--=any.ptm.waves_7.right_of_answered:.1%-->67.3%<!--/--> of its answers are right: where it has no type for a
 # class, the atoms vote for another.
 
 # %%
@@ -379,7 +380,7 @@ left = clouds.cut_cloud(counterexamples.build_counterexample(recipe), 256, "sphe
 right_handed = Atoms(left.numbers, left.positions * (1, 1, -1))
 difference = np.abs(spectrum(left) - spectrum(right_handed)).max() / spectrum(left).max()
 assert difference < 1e-3
-difference
+print(f"largest difference: {difference:.0e} of the brightest")
 
 # %% [markdown]
 # <details><summary>Answer</summary>
@@ -407,7 +408,7 @@ for n_atoms in (13, 32, 64, 256):
     spread = np.mean([np.linalg.norm(stack - stack.mean(axis=0), axis=(1, 2)).mean() for stack in sets])
     ratios[n_atoms] = np.linalg.norm(sets[0].mean(axis=0) - sets[1].mean(axis=0)) / spread
 assert list(ratios.values()) == sorted(ratios.values()) and ratios[13] > 1
-pd.Series(ratios, name="distance / spread").round(1)
+pd.Series(ratios, name="distance / spread").to_frame().rename_axis("atoms").style.format(precision=1)
 
 # %% [markdown]
 # <details><summary>Answer</summary>
@@ -442,12 +443,14 @@ overlap
 #
 # ## Summary
 #
-# - In any orientation the spectra name <!--=any.spectra.vacancies_50.accuracy:.2%-->…<!--/--> of the clouds with half
+# - In any orientation the spectra name <!--=any.spectra.vacancies_50.accuracy:.2%-->99.90%<!--/--> of the clouds with half
 #   of their atoms correctly; of the other methods asked here, bond orders with a trained forest come next,
-#   with <!--=any.steinhardt.vacancies_50.accuracy:.0%-->…<!--/--> ([22](22_methods_side_by_side.ipynb) asks SOAP, too).
-# - Most errors of the spectra, <!--=any.wrong.tetragonal:.0%-->…<!--/-->, are at the border between tetragonal and cubic
+#   with <!--=any.steinhardt.vacancies_50.accuracy:.0%-->72%<!--/--> ([22](22_methods_side_by_side.ipynb) asks SOAP, too).
+# - Most errors of the spectra, <!--=any.wrong.tetragonal:.0%-->78%<!--/-->, are at the border between tetragonal and cubic
 #   crystals, where a specialist errs, too, though less.
-# - In these tests an answer that is given can be trusted: near
-#   melting <!--=any.spectra.waves_7.right_of_answered:.2%-->…<!--/--> of those given are right, by what can be known.
+# - In these tests an answer that is given can be trusted: near melting
+#   (waves of 7 %) <!--=any.spectra.waves_7.right_of_answered:.2%-->99.95%<!--/--> of those given are right, by what can be
+#   known; in the worst test, balls of 64
+#   atoms, <!--=any.spectra.spheres_64.right_of_answered:.1%-->99.3%<!--/-->.
 #
 # Next: [19 Does it refuse what it should, and does that hold for real crystals?](19_refusals_tested.ipynb)

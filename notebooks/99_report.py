@@ -70,7 +70,7 @@ for ax, figure in zip(axes.flat, figures):
 plt.show()
 
 # %% [markdown]
-# *All figures, in the order of their numbers.* Those without a letter are numbered as in the paper and the report.
+# *All figures, in the order of their numbers.* Figures 1 to 12 follow the paper and the report where they have one of that kind; letters and higher numbers are ours.
 #
 # ## Pages
 #

@@ -101,8 +101,9 @@ def test_script_and_notebook_agree(script):
 
 
 @each_script
-def test_no_number_of_a_result_is_typed_into_a_script(script):
-    assert fill_numbers(script.read_text(), {}, missing="…") == script.read_text()
+def test_numbers_in_a_script_are_those_of_the_run(script):
+    results = load_json(root() / "figures" / "results.json")
+    assert fill_numbers(script.read_text(), results) == script.read_text(), "run `make sync`"
 
 
 @each_script
@@ -184,7 +185,8 @@ def test_solutions_are_folded(script):
     solutions = [cell for cell in notebook.cells if cell.source.startswith("# @title Solution")]
     for cell in solutions:
         assert "hide-cell" in cell.metadata.tags
-        assert cell.metadata.jupyter.source_hidden and cell.metadata.cellView == "form"
+        assert cell.metadata.jupyter == {"source_hidden": True, "outputs_hidden": True}
+        assert cell.metadata.cellView == "form"
         assert re.search(r"^\s*assert ", cell.source, re.MULTILINE), "a solution grades"
     if "## Exercises" in "".join(cell.source for cell in notebook.cells):
         assert 2 <= len(solutions) <= 3
@@ -196,7 +198,7 @@ def test_solutions_are_folded(script):
 def test_script_survives_the_round_trip(script):
     notebook = nbformat.read(script.with_suffix(".ipynb"), 4)
     config = load_jupytext_configuration_file(str(root() / "pyproject.toml"))
-    again = fill_numbers(jupytext.writes(notebook, fmt="py:percent", config=config), {}, missing="…")
+    again = jupytext.writes(notebook, fmt="py:percent", config=config)
     assert again.split("# ---\n", 2)[2] == script.read_text().split("# ---\n", 2)[2]
 
 

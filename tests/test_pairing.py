@@ -5,10 +5,13 @@ import io
 
 import jupytext
 import nbformat
+import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from nbformat.v4 import new_output
 from PIL import Image
 
+from xtalsight.plots import CLASS_COLORS
 from xtalsight.store import save_json
 from xtalsight.study.pairing import PAGE_WIDTH, pair, paired, presentable, stale
 from xtalsight.study.profiles import root
@@ -94,6 +97,21 @@ def test_a_changed_text_or_address_leaves_outputs():
     assert sum(map(len, before)) == 4
 
 
+def test_small_dots_keep_the_colours_of_their_classes():
+    """Beside a picture of many colours, as beside a fingerprint."""
+    rng = np.random.default_rng(0)
+    pixels = (rng.random((400, 400, 3)) ** 4 * 255).astype(np.uint8)
+    dots = (np.array([to_rgb(color) for color in CLASS_COLORS]) * 255).round().astype(np.uint8)
+    pixels[:3, : 3 * len(dots)] = np.repeat(dots, 3, axis=0)
+    target = io.BytesIO()
+    Image.fromarray(pixels).save(target, "PNG")
+    notebook = executed()
+    notebook.cells[-1].outputs[0].data["image/png"] = base64.b64encode(target.getvalue()).decode()
+    *_, figure = cells(paired(SCRIPT, {}, "", presentable(notebook)))
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(figure.outputs[0].data["image/png"]))).convert("RGB"))
+    assert np.abs(shown[1, 1 : 3 * len(dots) : 3].astype(int) - dots).max() < 40
+
+
 def test_pictures_are_no_wider_than_a_page():
     *_, figure = cells(paired(SCRIPT, {}, "", presentable(executed())))
     image = Image.open(io.BytesIO(base64.b64decode(figure.outputs[0].data["image/png"])))
@@ -115,11 +133,23 @@ def study(tmp_path, monkeypatch):
 
 
 def test_notebooks_get_the_outputs_of_a_run(study):
-    assert pair() == (["01_first.ipynb"], {"01_first.ipynb": [1, 2, 3, 4]})
+    assert pair() == (["01_first.py", "01_first.ipynb"], {"01_first.ipynb": [1, 2, 3, 4]})
     assert pair(check=True, executed=study / "build" / "full")[0] == ["01_first.ipynb"]
     assert pair(executed=study / "build" / "full") == (["01_first.ipynb"], {})
     assert pair(check=True) == ([], {})
     assert pair(executed=study / "build" / "full") == ([], {})
+
+
+def test_scripts_get_the_numbers_of_the_run_and_do_not_run_again_for_them(study):
+    """JupyterLab shows the text of the script."""
+    script, executed = study / "notebooks" / "01_first.py", study / "build" / "full"
+    before = script.stat().st_mtime_ns
+    assert pair(check=True)[0] == ["01_first.py", "01_first.ipynb"] and script.read_text() == SCRIPT
+    pair(executed=executed)
+    assert "-->50%<!--" in script.read_text() and script.stat().st_mtime_ns == before
+    assert pair(check=True) == ([], {})
+    save_json("figures/results.json", {"a.share": 0.25})
+    assert pair(check=True)[0] == ["01_first.py", "01_first.ipynb"]
 
 
 def test_a_run_that_differs_in_times_only_gives_outputs_to_stale_notebooks_only(study):

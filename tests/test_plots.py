@@ -256,13 +256,13 @@ def test_of_many_prototypes_those_mistaken_most_are_drawn_in_their_order(mistake
     assert total[shown].min() >= total[left_out].max()
     shares = counts / counts.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(ax.images[0].get_array(), shares[np.ix_(shown, shown)])
-    assert ax.get_title() == f"{wrong.sum():,} of {counts.sum():,} mistaken; shown: the 20 mistaken most"
+    assert ax.get_title() == f"{wrong.sum():,} of {counts.sum():,} mistaken; shown: the 20 with most mistakes"
 
 
 def test_as_many_prototypes_are_drawn_as_asked_for(mistakes, draw_mistakes):
     ax = draw_mistakes(*mistakes, most=5).axes[0]
     assert ax.images[0].get_array().shape == (5, 5)
-    assert "shown: the 5 mistaken most" in ax.get_title()
+    assert "shown: the 5 with most mistakes" in ax.get_title()
 
 
 def test_a_prototype_without_a_structure_has_an_empty_row_and_a_long_name_is_cut(draw_mistakes):

@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from matplotlib.patches import Arc, Circle, FancyArrowPatch, PathPatch, Polygon, Rectangle
 from matplotlib.path import Path
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Affine2D
 from scipy.spatial import cKDTree
@@ -168,8 +169,18 @@ def draw_reflections(table, ax: Axes | None = None, n_labels: int = 8) -> Axes:
     ax.plot(table.x, table.y, "o", markerfacecolor="none", markeredgecolor="white", markersize=7, markeredgewidth=0.5)
     for row in table[~table.length.round(4).duplicated()].head(n_labels).itertuples():
         indices = "".join(str(i) if i >= 0 else rf"\bar{{{-i}}}" for i in (row.h, row.k, row.l))
+        up = (row.y >= 0) == (abs(row.y) < 24)  # away from the beam, where there is room
+        offset, align = ((0, 4), "bottom") if up else ((0, -4), "top")
         ax.annotate(
-            f"${indices}$", (row.x, row.y), (0, 5), textcoords="offset points", color="white", ha="center", fontsize=7
+            f"${indices}$",
+            (row.x, row.y),
+            offset,
+            textcoords="offset points",
+            color="white",
+            ha="center",
+            va=align,
+            fontsize=7,
+            path_effects=[withStroke(linewidth=1.5, foreground="black")],
         )
     return ax
 
@@ -611,7 +622,7 @@ def draw_mistakes(counts: np.ndarray, names: Sequence[str], most: int = 20) -> F
         ax.text(j, i, f"{100 * shares[i, j]:.0f}", ha="center", va="center", fontsize=6, color=color)
     ax.set(xlabel="is called", ylabel="is")
     figure.colorbar(image, shrink=0.6, label="share of the row (numbers: %)")
-    rest = f"; shown: the {most} mistaken most" if len(names) > most else ""
+    rest = f"; shown: the {most} with most mistakes" if len(names) > most else ""
     ax.set_title(f"{wrong.sum():,.0f} of {counts.sum():,.0f} mistaken{rest}", fontsize=9)
     return figure
 

@@ -1,14 +1,15 @@
 """Pair every script with a notebook: ``python -m xtalsight.study.pairing [--check | --executed FOLDER]``.
 
-The script is the source. The notebook beside it is what GitHub shows and Colab opens: the numbers in its text are those
-of ``figures/results.json``, the address in its first cell of code is that of ``pyproject.toml``, and its outputs are
-those of the full run, kept for every cell whose code has not changed since. A cell of code without a number has not
-been run as it stands: it is stale.
+The script is the source, JupyterLab shows its text; the notebook beside it is what GitHub shows and Colab opens. The
+numbers in the text of both are those of ``figures/results.json``. In the notebook, the address in the first cell of
+code is that of ``pyproject.toml``, and the outputs are those of the full run, kept for every cell whose code has not
+changed since. A cell of code without a number has not been run as it stands: it is stale.
 """
 
 import argparse
 import base64
 import io
+import os
 import re
 import sys
 import tomllib
@@ -61,7 +62,7 @@ def paired(script: str, results: dict, address: str, executed=None) -> str:
         if "colab" in cell.metadata.get("tags", []):
             cell.source = cell.source.replace('REPOSITORY = "…"', f'REPOSITORY = "{address or "…"}"')
         if "hide-cell" in cell.metadata.get("tags", []):
-            cell.metadata |= {"jupyter": {"source_hidden": True}, "cellView": "form"}
+            cell.metadata |= {"jupyter": {"source_hidden": True, "outputs_hidden": True}, "cellView": "form"}
     return nbformat.writes(notebook) + "\n"
 
 
@@ -72,7 +73,7 @@ def stale(notebook) -> list[int]:
 
 
 def pair(check: bool = False, executed: Path | None = None) -> tuple[list[str], dict[str, list[int]]]:
-    """Write the notebooks that differ from their scripts, or with `check` write nothing.
+    """Write the notebooks that differ from their scripts, and numbers into these, or with `check` write nothing.
 
     Parameters
     ----------
@@ -85,7 +86,7 @@ def pair(check: bool = False, executed: Path | None = None) -> tuple[list[str], 
     Returns
     -------
     differ : list of str
-        Names of the notebooks that differed.
+        Names of the notebooks, and of the scripts with other numbers, that differed.
     stale : dict
         Places of their stale cells by name, for notebooks that have some.
     """
@@ -94,7 +95,12 @@ def pair(check: bool = False, executed: Path | None = None) -> tuple[list[str], 
     is_new = executed is not None and collect_results(executed) == results
     differ, old = [], {}
     for script in sorted((root() / "notebooks").glob("[0-9]*.py")):
-        path, text = script.with_suffix(".ipynb"), script.read_text()
+        path, before = script.with_suffix(".ipynb"), script.read_text()
+        text = fill_numbers(before, results, missing="…")
+        if text != before:
+            differ.append(script.name)
+            if not check:
+                _replace_text(script, text)
         source = nbformat.read(path, 4) if path.exists() else None
         content = paired(text, results, repository(), source)
         places = stale(nbformat.reads(content, 4))
@@ -110,6 +116,14 @@ def pair(check: bool = False, executed: Path | None = None) -> tuple[list[str], 
                 with replacing(path) as temporary:
                     temporary.write_text(content)
     return differ, old
+
+
+def _replace_text(script, text):
+    """Write a script whose text is new and whose code is not: its time stays, so that make does not run it again."""
+    times = script.stat()
+    with replacing(script) as temporary:
+        temporary.write_text(text)
+        os.utime(temporary, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
 def presentable(notebook):
@@ -143,13 +157,14 @@ def _presentable(output):
 
 
 def _small(png):
-    """A picture of at most the width of a page, in 256 colours, which takes a third of the space."""
+    """A picture of at most the width of a page, in 256 colours, which takes a third of the space. They are chosen so that
+    the largest error is small: by frequency, the class colour of a thin line or a small dot would turn into another."""
     image = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGBA")
     image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     if image.width > PAGE_WIDTH:
         image = image.resize((PAGE_WIDTH, round(image.height * PAGE_WIDTH / image.width)), Image.Resampling.LANCZOS)
     target = io.BytesIO()
-    image.quantize(256, dither=Image.Dither.NONE).save(target, "PNG", optimize=True)
+    image.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(target, "PNG", optimize=True)
     return base64.b64encode(target.getvalue()).decode() + "\n"
 
 
