@@ -46,9 +46,9 @@ help:
 
 all: $(EXECUTED) $(if $(filter full,$(PROFILE)),$(BUILD)/.shown)
 
-# Two notebooks keep two cores busy: processes of their own (joblib) would take longer to start than to work.
+# At small scale the processes of joblib would take longer to start than to work.
 smoke: $(ENV)
-	@LOKY_MAX_CPU_COUNT=1 $(MAKE) --no-print-directory -j2 all PROFILE=smoke
+	@LOKY_MAX_CPU_COUNT=$${LOKY_MAX_CPU_COUNT:-1} $(MAKE) --no-print-directory -j2 all PROFILE=smoke
 
 # A notebook runs again when its script, the library, the parameters or an earlier notebook that it reads has changed.
 $(BUILD)/%.ipynb: notebooks/%.py $(COMMON)

@@ -236,10 +236,10 @@ run.save_figure(figure, "fig_08_clusters")
 pd.crosstab(recipes.prototype, pd.Series(k_means["linear PCA"].labels_, name="k-means in linear PCA"))
 
 # %% [markdown]
-# Four large prototypes get a cluster each, and hcp shares one with dhcp, which differs from it in the order of the same
-# layers. The small ones are added to the nearest: sc and half of bct_139 to large classes; the other half lies with the
-# rhombohedral prototypes in a cluster that is named after it. Accuracy hides that, for the small classes count little
-# in it.
+# bcc, fcc, diamond and β-Sn get a cluster each, graphite one with its rhombohedral form, and hcp one with dhcp and α-Sm,
+# which differ from it in the order of the same layers. The small classes are lost: sc goes to β-Sn, most of bct_139 to
+# bcc, and the rest of it lies with arsenic, β-Po and α-Hg in the cluster that is named after it. Accuracy hides that,
+# for the small classes count little in it.
 #
 # ## Show it what damage does
 #

@@ -122,8 +122,8 @@ for name, settings in examples.items():
         results[f"explore.{name}.{network}"] = float(probabilities[CLASSES.index("bcc")])
 results["explore.bcc.threshold"] = classify.load_network()[1]["thresholds"][CLASSES.index("bcc")]
 results["explore.turned.none"] = float(explore.look(examples["turned"]).probabilities[0][-1])
-said = pd.Series(results).filter(regex=r"(compact|paper)$").rename(index=lambda key: key.removeprefix("explore."))
-said.to_frame("bcc").style.format("{:.2%}")
+of_bcc = pd.Series(results).filter(regex=r"(compact|paper)$").rename(index=lambda key: key.removeprefix("explore."))
+of_bcc.to_frame("bcc").style.format("{:.2%}")
 
 # %% [markdown]
 # - **Vacancies.** With half the atoms gone, both networks still say bcc (<!--=explore.vacancies.compact:.1%-->100.0%<!--/-->

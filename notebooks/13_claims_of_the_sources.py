@@ -167,8 +167,8 @@ differences = published.channel_order(repaired[stored_labels == 2][:100], regene
 pd.Series({"".join("RGB"[c] for c in key): value for key, value in differences.items()}, name="difference").to_frame()
 
 # %% [markdown]
-# The order with the least difference, far below the next, is that of the file; `published.load` applies it. (Where generated fingerprints
-# stand in, RGB has to come out: we scrambled them ourselves.)
+# The order with the least difference, far below the next, is that of the file; `published.load` applies it. (Where
+# generated fingerprints stand in, RGB has to come out: we scrambled them ourselves.)
 #
 # ## With and without ReLU, scrambled and repaired
 #

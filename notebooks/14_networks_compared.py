@@ -238,7 +238,7 @@ score = pd.DataFrame([scores(*key) for key in trained])
 score[["network", "split", "seed", "epochs", "seconds", "seconds_to_all_right"]].style.format(precision=0, na_rep="–")
 
 # %% [markdown]
-# *Balanced accuracy* is the mean over the classes that are present. In the table, accuracies of several seeds are
+# *Balanced accuracy* is the mean over the classes that are present. In the next table, accuracies of several seeds are
 # given as mean and standard deviation, and the errors are counted for each seed, so that none hides behind the
 # rounding.
 

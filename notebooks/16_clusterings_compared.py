@@ -386,7 +386,7 @@ run.save_figure(figure, "fig_08d_mean_fingerprints")
 # *Mean fingerprint of each cluster of defective crystals, with the prototype of most of its members.* The clusters are prototypes, not
 # classes: nearly all that the label hex/rh joins is kept apart, only the two stackings of graphite, whose layers are far apart, are one. β-Sn
 # is split by the shape of the block: as c/a grows, another number of cells makes the block most cubic (see *cells*).
-# bct_in is cut for the same reason, and the one crystal nearest to bcc is joined to bcc.
+# bct_in is cut near the gap in its c/a around fcc, and the one crystal nearest to bcc is joined to bcc. (*cells* is that of the first crystal.)
 #
 # Another method that finds its own number: Gaussian mixtures, by the Bayesian information criterion.
 

@@ -662,7 +662,7 @@ for cells in (2, 4, 8):
 strains = pd.DataFrame(strains, index=pd.Index([2, 4, 8], name="cells"))
 powers = -np.log(strains.loc[8] / strains.loc[2]) / np.log(4)
 assert 2 < powers["independent"] < 3 and powers["waves"] < powers["independent"] - 0.5, "waves strain large blocks, too"
-print("strain falls as the number of cells to the power", (-powers).round(1).to_dict())
+print("strain goes as the edge to the power", (-powers).round(1).to_dict())
 strains.assign(ratio=strains.waves / strains.independent).round(4)
 
 # %% [markdown]

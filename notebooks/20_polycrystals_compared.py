@@ -18,8 +18,9 @@
 # half missing <!--=atoms.waves.vacancies_50.all:.1%-->99.7%<!--/-->. If refusals count as
 # wrong: <!--=atoms.accepted.vacancies_0.all:.1%-->99.9%<!--/-->, <!--=atoms.accepted.vacancies_25.all:.1%-->99.9%<!--/-->
 # and <!--=atoms.accepted.vacancies_50.all:.1%-->94.2%<!--/-->. Template
-# matching: <!--=atoms.ptm.vacancies_0.all:.0%-->38%<!--/--> (by grains <!--=atoms.ptm_grains.vacancies_0.all:.0%-->68%<!--/-->),
-# <!--=atoms.ptm.vacancies_25.all:.0%-->2%<!--/--> and <!--=atoms.ptm.vacancies_50.all:.0%-->0%<!--/-->.
+# matching: <!--=atoms.ptm.vacancies_0.all:.0%-->38%<!--/-->
+# (by grains <!--=atoms.ptm_grains.vacancies_0.all:.0%-->68%<!--/-->), <!--=atoms.ptm.vacancies_25.all:.0%-->2%<!--/-->
+# and <!--=atoms.ptm.vacancies_50.all:.0%-->0%<!--/-->.
 #
 # ![Atoms named correctly, by method and distance from the boundary](../figures/fig_15g_methods.png)
 #
@@ -199,7 +200,7 @@ run.save_figure(figure, "fig_15g_methods")
 # %%
 refused = {f"{x:.0%}": its_map.grains[~its_map.grains.accepted.astype(bool)] for x, its_map in maps.items()}
 shown = ["class", "confidence", "atoms", "lattice", "a", "c", "reason"]
-pd.concat(refused, names=["vacancies", "grain"])[shown].style.format(precision=3)
+pd.concat(refused, names=["vacancies", "grain"])[shown].style.format(precision=3, na_rep="–")
 
 # %% [markdown]
 # The waves also give the lattice parameters. Each grain of bct_139 has its own axial ratio: does the map find it?
@@ -526,10 +527,10 @@ run.save_results({key: value for key, value in results.items() if key not in les
 
 # %% tags=["hide-cell"]
 # @title Solution 1
-angles, samples, rows = (2, 3), NUMBERS[:3], {}  # some samples, since chance decides
-for size in (10, 14, 20):
-    found = [[map_structure(two_halves(x, n), size, n_jobs=1, progress=False) for n in samples] for x in angles]
-    rows[size] = [np.mean([len(one.grains) for one in some]) for some in found]
+angles, rows = (2, 3), {}
+for size in (10, 14, 20):  # three samples each, since chance decides
+    halves = [[map_structure(two_halves(x, n), size, n_jobs=1, progress=False) for n in NUMBERS[:3]] for x in angles]
+    rows[size] = [np.mean([len(one.grains) for one in some]) for some in halves]
 table = pd.DataFrame(rows, angles).T.rename_axis("radius (Å)").rename(columns="{:g}°".format)
 assert (table.loc[20] >= table.loc[10]).all() and table.loc[20].sum() > table.loc[10].sum()
 table

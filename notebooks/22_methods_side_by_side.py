@@ -16,7 +16,7 @@
 # answer <!--=fair.spectra.cloud_25.answered:.0%-->100%<!--/--> of the clouds and are right
 # for <!--=fair.spectra.cloud_25.right_of_answered:.0%-->100%<!--/--> of these; SOAP with a linear classifier, trained on
 # some of the same clouds, is right for <!--=fair.soap.cloud_25.right_of_answered:.0%-->99%<!--/--> of those that it
-# answers, which so few clouds do not tell from the former; template matching for <!--=fair.ptm.cloud_25.right_of_answered:.0%-->58%<!--/--> of
+# answers, too few clouds to tell it from the spectra; template matching for <!--=fair.ptm.cloud_25.right_of_answered:.0%-->58%<!--/--> of
 # the <!--=fair.ptm.cloud_25.answered:.0%-->65%<!--/--> that it answers.
 #
 # ![What each method answers, test by test](../figures/fig_17_methods.png)

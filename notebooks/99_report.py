@@ -70,7 +70,8 @@ for ax, figure in zip(axes.flat, figures):
 plt.show()
 
 # %% [markdown]
-# *All figures, in the order of their numbers.* Figures 1 to 12 follow the paper and the report where they have one of that kind; letters and higher numbers are ours.
+# *All figures, in the order of their numbers.* Figures 1 to 12 without a letter have the numbers of their counterparts in the paper or the report, where there are any; all other
+# numbers and letters are ours.
 #
 # ## Pages
 #

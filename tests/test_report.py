@@ -1,12 +1,13 @@
 import hashlib
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from xtalsight.store import load_json, save_json
 from xtalsight.study.profiles import root
-from xtalsight.study.report import collect_results, fill_numbers, fill_page, fill_tables, pages, publish
+from xtalsight.study.report import _commit, collect_results, fill_numbers, fill_page, fill_tables, pages, publish
 
 FIGURES = root() / "figures"
 
@@ -99,6 +100,42 @@ def test_where_only_times_differ_all_stays_as_it_was(tmp_path):
     (target / made.name).unlink()
     assert publish(tmp_path / "build", target, "smoke", slower | {"cnn.accuracy": 0.6}) == better
     assert (target / made.name).exists()
+
+
+@pytest.fixture
+def script(tmp_path, monkeypatch):
+    """The script of the only notebook of a study, committed."""
+    monkeypatch.chdir(tmp_path)
+    path = Path("notebooks/01_first.py")
+    path.parent.mkdir()
+    path.write_text('# %% [markdown]\n# <!--=a-->1<!--/-->\n\n# %% tags=["parameters"]\nn = 1  # number\n')
+    Path("notebooks/profiles.yaml").write_text("smoke: {}\n")
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "all"]):
+        subprocess.run([*git, *command], check=True)
+    return path
+
+
+def test_numbers_written_into_a_script_do_not_make_it_another_one(script):
+    made = Path("build/figures/01_first/fig_01.png")
+    made.parent.mkdir(parents=True)
+    made.write_bytes(b"png")
+    first = {"a": 1, "time.all.minutes": 2.0}
+    assert publish(Path("build"), Path("figures"), "smoke", first) == first
+    script.write_text(script.read_text().replace("-->1<!--", "-->2<!--"))
+    assert publish(Path("build"), Path("figures"), "smoke", first | {"time.all.minutes": 3.0}) == first
+    assert re.fullmatch(r"[0-9a-f]{40}", _commit())
+
+
+@pytest.mark.parametrize("change", ["edited", "added", "removed"])
+def test_code_that_is_not_committed_is_marked(change, script):
+    if change == "edited":
+        script.write_text(script.read_text().replace("n = 1", "n = 2"))
+    elif change == "added":
+        Path("notebooks/02_second.py").touch()
+    else:
+        script.unlink()
+    assert _commit().endswith("-dirty")
 
 
 def test_read_only_figures_stay_as_they_are_and_are_named(tmp_path):

@@ -169,7 +169,7 @@ def draw_reflections(table, ax: Axes | None = None, n_labels: int = 8) -> Axes:
     ax.plot(table.x, table.y, "o", markerfacecolor="none", markeredgecolor="white", markersize=7, markeredgewidth=0.5)
     for row in table[~table.length.round(4).duplicated()].head(n_labels).itertuples():
         indices = "".join(str(i) if i >= 0 else rf"\bar{{{-i}}}" for i in (row.h, row.k, row.l))
-        up = (row.y >= 0) == (abs(row.y) < 24)  # away from the beam, where there is room
+        up = (row.y >= 0) == (abs(row.y) < 24)  # away from the beam, but inside the frame
         offset, align = ((0, 4), "bottom") if up else ((0, -4), "top")
         ax.annotate(
             f"${indices}$",

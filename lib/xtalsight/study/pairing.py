@@ -50,7 +50,8 @@ def paired(script: str, results: dict, address: str, executed=None) -> str:
 
     Notes
     -----
-    Cells with the tag ``hide-cell``, solutions, are shown folded, in JupyterLab and in Colab.
+    Cells with the tag ``hide-cell``, solutions, are shown folded, in JupyterLab and in Colab; in JupyterLab their
+    outputs are, too.
     """
     notebook = jupytext.reads(fill_numbers(script, results, missing="…"), fmt="py:percent")
     notebook.nbformat, notebook.nbformat_minor = 4, 5
@@ -158,7 +159,8 @@ def _presentable(output):
 
 def _small(png):
     """A picture of at most the width of a page, in 256 colours, which takes a third of the space. They are chosen so that
-    the largest error is small: by frequency, the class colour of a thin line or a small dot would turn into another."""
+    the largest error is small, though not the mean one: by frequency, the class colour of a thin line or a small dot
+    would turn into another."""
     image = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGBA")
     image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     if image.width > PAGE_WIDTH:
@@ -185,7 +187,9 @@ def _code(cell):
 def main():
     parser = argparse.ArgumentParser(prog="python -m xtalsight.study.pairing", description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--check", action="store_true", help="write nothing; exit with 1 if a notebook differs from its script"
+        "--check",
+        action="store_true",
+        help="write nothing; exit with 1 if a notebook differs from its script, or a number from the results",
     )
     parser.add_argument("--executed", type=Path, metavar="FOLDER", help="take the outputs of the notebooks run there")
     arguments = parser.parse_args()

@@ -136,7 +136,8 @@ def publish(folder: Path, target: Path, profile: str, results: dict) -> dict:
         "profile": profile,
         "versions": {name: _version(name) for name in _PACKAGES + _RIVALS},
         "notebooks": {
-            name: {"sha256": sha256(_script(name)), "parameters": _parameters(name, profile)} for name in notebooks
+            name: {"sha256": _sha256_of_text(_script(name)), "parameters": _parameters(name, profile)}
+            for name in notebooks
         },
         "weights": {file.name: sha256(file) for file in sorted(WEIGHTS.iterdir())},
         "library": _sha256_of([*sorted(WEIGHTS.parent.rglob("*.py")), root() / "notebooks" / "matplotlibrc"]),
@@ -168,6 +169,15 @@ def _published(target, manifest, names, results):
     is_there = there.get("files", {}).keys() == names and all((target / name).exists() for name in names)
     is_same = all(there.get(key) == value for key, value in manifest.items())
     return known if is_there and is_same and _without_times(known) == _without_times(results) else None
+
+
+def _without_numbers(script):
+    """The text of a script with "…" for the numbers in it, which change when a run does."""
+    return fill_numbers(script, {}, missing="…")
+
+
+def _sha256_of_text(script):
+    return hashlib.sha256(_without_numbers(script.read_text()).encode()).hexdigest()
 
 
 def _sha256_of(files):
@@ -259,17 +269,22 @@ def _save_card(path, card):
 
 
 def _commit():
-    """Commit of the code, marked if a script or module differs from it; None where there is no git."""
+    """Commit of the code, marked if a script, but for its numbers, or a module differs from it; None where there is no
+    git."""
 
     def git(*arguments):
-        return subprocess.run(
-            ["git", *arguments], cwd=root(), check=True, capture_output=True, text=True
-        ).stdout.strip()
+        return subprocess.run(["git", *arguments], cwd=root(), check=True, capture_output=True, text=True).stdout
 
+    def differs(name):
+        before, now = git("show", f"HEAD:{name}"), (root() / name).read_text()
+        return _without_numbers(before) != _without_numbers(now)
+
+    code = "--", "lib/*.py", "notebooks/*.py"
     try:
-        return git("rev-parse", "HEAD") + (
-            "-dirty" if git("status", "--porcelain", "--", "lib/*.py", "notebooks/*.py") else ""
-        )
+        commit = git("rev-parse", "HEAD").strip()
+        lost = git("ls-files", "--others", "--exclude-standard", *code) + git("diff", "--diff-filter=DA", "HEAD", *code)
+        changed = git("diff", "--name-only", "--diff-filter=M", "HEAD", *code).splitlines()
+        return f"{commit}-dirty" if lost or any(map(differs, changed)) else commit
     except (OSError, subprocess.CalledProcessError):
         return None
 
