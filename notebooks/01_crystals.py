@@ -18,7 +18,7 @@
 #
 # ![One cell of every class](../figures/fig_02a_cells.png)
 #
-# **Time:** <!--=time.01_crystals.seconds:.0f-->196<!--/--> s for all structures on two cores, seconds for the small
+# **Time:** <!--=time.01_crystals.seconds:.0f-->70<!--/--> s for all structures on two cores, seconds for the small
 # sample that the parameters below select. The numbers in the text are those of all structures.
 #
 # This study follows a paper, called *the paper* throughout: Ziletti et al., *Nat. Commun.* **9**, 2775 (2018),

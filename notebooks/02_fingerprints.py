@@ -18,7 +18,7 @@
 #
 # ![Fingerprints of the seven classes](../figures/fig_02b_fingerprints.png)
 #
-# **Time:** <!--=time.02_fingerprints.seconds:.0f-->85<!--/--> s for <!--=fingerprints.structures:,-->21,034<!--/-->
+# **Time:** <!--=time.02_fingerprints.seconds:.0f-->68<!--/--> s for <!--=fingerprints.structures:,-->21,034<!--/-->
 # structures on two cores; seconds for the sample below. The numbers in the text are those of all structures.
 
 # %% tags=["colab"]

@@ -21,7 +21,7 @@
 #
 # ![Response maps of every class](../figures/fig_08_response_maps.png)
 #
-# **Time:** <!--=time.04_what_it_looks_at.seconds:.0f-->26<!--/--> s on two cores.
+# **Time:** <!--=time.04_what_it_looks_at.seconds:.0f-->17<!--/--> s on two cores.
 
 # %% tags=["colab"]
 import os

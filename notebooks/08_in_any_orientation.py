@@ -20,7 +20,7 @@
 #
 # ![Spectra of a ball and of the same ball rotated](../figures/fig_14_turned.png)
 #
-# **Time:** about <!--=time.08_in_any_orientation.minutes:.0f-->21<!--/--> minutes on two cores; about two with the
+# **Time:** about <!--=time.08_in_any_orientation.minutes:.0f-->20<!--/--> minutes on two cores; about two with the
 # parameters below, with which the network learns little. The numbers in the text are those of the full run.
 
 # %% tags=["colab"]

@@ -18,7 +18,7 @@
 #
 # ![The peaks of the kinds](../figures/fig_16_kinds.png)
 #
-# **Time:** about <!--=time.10_which_prototype.minutes:.0f-->18<!--/--> minutes on two cores; a minute or two with the
+# **Time:** about <!--=time.10_which_prototype.minutes:.0f-->19<!--/--> minutes on two cores; a minute or two with the
 # parameters below, with which the network learns little. The numbers in the text are those of the full run.
 
 # %% tags=["colab"]

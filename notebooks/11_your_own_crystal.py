@@ -20,7 +20,7 @@
 #
 # ![A crystal from a file, what the network sees of it, and its answer](../figures/fig_12_classify.png)
 #
-# **Time:** <!--=time.11_your_own_crystal.seconds:.0f-->38<!--/--> s on two cores. Nothing is trained, and you need not run any other
+# **Time:** <!--=time.11_your_own_crystal.seconds:.0f-->29<!--/--> s on two cores. Nothing is trained, and you need not run any other
 # notebook first: the networks of lessons 03, 06, 08 and 10 travel with the package.
 
 # %% tags=["colab"]
@@ -271,7 +271,7 @@ table = pd.concat({"": answers[["file"]], "prototype": by_prototype, "seven": by
 table.style.hide(axis="index").format(precision=3, na_rep="–")
 
 # %% [markdown]
-# All <!--=classify.examples-->6<!--/--> took <!--=classify.examples.seconds:.0f-->5<!--/--> s. The places of rock salt are
+# All <!--=classify.examples-->6<!--/--> took <!--=classify.examples.seconds:.0f-->3<!--/--> s. The places of rock salt are
 # simple cubic and those of zinc blende diamond, but their kinds are ordered: neither is one of the seven, and each has a prototype of its own.
 # (Iron's is called tungsten, after the metal that AFLOW's library names it by.)
 # The slab is repeated in its plane, not across the vacuum; eight layers are nearly a crystal. Benzene's twelve atoms are too few for an

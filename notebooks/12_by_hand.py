@@ -12,7 +12,7 @@
 # **In:** a [class](../docs/glossary.md#class), an element and some damage, set by sliders; two trained networks that come with the package.
 # **Out:** the crystal, what each network sees of it, and what it answers, all at once.
 #
-# **Result:** from a setting to the finished drawing it takes <!--=explore.update.seconds:.2f-->0.04<!--/--> s, so you
+# **Result:** from a setting to the finished drawing it takes <!--=explore.update.seconds:.2f-->0.05<!--/--> s, so you
 # can watch a crystal fall apart. When its atoms are displaced by <!--=explore.displacement:.0f-->12<!--/--> % of the neighbour distance, a
 # bcc crystal is still bcc to the network trained on damaged crystals
 # (probability <!--=explore.displaced.compact:.1%-->99.6%<!--/-->), but no longer to the network of the paper
@@ -20,7 +20,7 @@
 #
 # ![Four crystals, looked at by two networks](../figures/fig_13_explore.png)
 #
-# **Time:** <!--=time.12_by_hand.seconds:.0f-->13<!--/--> s on two cores. You need not run any other notebook first.
+# **Time:** <!--=time.12_by_hand.seconds:.0f-->10<!--/--> s on two cores. You need not run any other notebook first.
 
 # %% tags=["colab"]
 import os
@@ -156,8 +156,8 @@ for settings in sweep:
 pd.DataFrame(seconds).describe().loc[["50%", "max"]].round(3)
 
 # %% [markdown]
-# Drawing does. An update takes <!--=explore.update.seconds:.2f-->0.04<!--/--> s, at
-# most <!--=explore.update.seconds.max:.2f-->0.05<!--/--> s; crystal, fingerprints and networks together
+# Drawing does. An update takes <!--=explore.update.seconds:.2f-->0.05<!--/--> s, at
+# most <!--=explore.update.seconds.max:.2f-->0.07<!--/--> s; crystal, fingerprints and networks together
 # need only <!--=explore.look.seconds:.2f-->0.01<!--/--> s of it.
 #
 # ## By hand
@@ -278,7 +278,7 @@ assert cubic.sum() < (called[:, 0] > 0.5).sum() and np.abs(ratios[called[:, 0] >
 #   unrecognisable.
 # - The network trained on damage uses a length scale that damage does not change. It keeps its answer longer, and says when it has
 #   none.
-# - An update takes <!--=explore.update.seconds:.2f-->0.04<!--/--> s: fast enough to look for the limits by hand.
+# - An update takes <!--=explore.update.seconds:.2f-->0.05<!--/--> s: fast enough to look for the limits by hand.
 #
 # The lessons end here. The evidence behind them begins with [13](13_claims_of_the_sources.ipynb);
 # [99](99_report.ipynb) collects the numbers and figures.

@@ -289,7 +289,7 @@ summary.style.hide(axis="index")
 # %% [markdown]
 # Between pristine and defective crystals, seen and unseen elements, the accuracies hardly differ. What differs is the
 # time, and not to the advantage of the larger network: on the random split all held-out crystals are right
-# after <!--=cnn.table_1.random.seconds_to_all_right:.0f-->138<!--/--> s of training with the network of Table 1, and on
+# after <!--=cnn.table_1.random.seconds_to_all_right:.0f-->153<!--/--> s of training with the network of Table 1, and on
 # either split after <!--=cnn.compact.seconds_to_all_right.max:.1f-->8.0<!--/--> s at most with the compact one.
 #
 # ## What goes wrong?
@@ -339,8 +339,8 @@ print(f"{operations / 1e9:.1f} Gflop at {peak / 1e9:.0f} Gflop/s need {operation
 print(f"a batch takes {measured:.3f} s, {measured * peak / operations:.2f} times that")
 
 # %% [markdown]
-# In the full run a step takes <!--=cnn.table_1.time_over_arithmetic:.2f-->1.05<!--/--> times what its arithmetic needs
-# at <!--=cnn.machine.gigaflops:.0f-->88<!--/--> Gflop/s. At a ratio of one, training is arithmetic and nothing else:
+# In the full run a step takes <!--=cnn.table_1.time_over_arithmetic:.2f-->1.11<!--/--> times what its arithmetic needs
+# at <!--=cnn.machine.gigaflops:.0f-->111<!--/--> Gflop/s. At a ratio of one, training is arithmetic and nothing else:
 # no other program could do these multiplications much faster on this machine. A smaller network could, or shorter
 # numbers. *bfloat16* has the range of float32 but 8 significant bits instead of 24; many recent processors multiply
 # it at least twice as fast. **Predict:** does the network still learn?
@@ -357,7 +357,7 @@ pd.Series(bfloat16, name="bfloat16").to_frame().T
 
 # %% [markdown]
 # *Time as a fraction of that in float32, and accuracies on the structures of the held-out elements.* In the full run
-# a step takes <!--=cnn.bfloat16.seconds_over_float32:.2f-->0.40<!--/--> of the time, and the network is right
+# a step takes <!--=cnn.bfloat16.seconds_over_float32:.2f-->0.54<!--/--> of the time, and the network is right
 # for <!--=cnn.bfloat16.pristine.accuracy:.2%-->100.00%<!--/--> of the pristine structures and
 # for <!--=cnn.bfloat16.vacancies_25.accuracy:.2%-->100.00%<!--/--> of the defective ones (a dash where the machine has
 # no bfloat16). The study keeps float32, which every machine multiplies at full speed.

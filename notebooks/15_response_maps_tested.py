@@ -23,7 +23,7 @@
 #
 # ![Accuracy against the number of peaks removed](../figures/fig_09_is_it_true.png)
 #
-# **Time:** <!--=time.15_response_maps_tested.seconds:.0f-->50<!--/--> s on two cores.
+# **Time:** <!--=time.15_response_maps_tested.seconds:.0f-->78<!--/--> s on two cores.
 
 # %% tags=["colab"]
 import os

@@ -23,7 +23,7 @@
 #
 # ![What heat does to a small ball of atoms, and what the network says to it](../figures/fig_11e_heat.png)
 #
-# **Time:** about <!--=time.19_refusals_tested.minutes:.0f-->8<!--/--> minutes on two cores; a minute or so with the
+# **Time:** about <!--=time.19_refusals_tested.minutes:.0f-->7<!--/--> minutes on two cores; a minute or so with the
 # parameters below, with which the networks learn little. The numbers in the text are those of the full run.
 
 # %% tags=["colab"]

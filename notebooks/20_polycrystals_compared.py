@@ -487,8 +487,8 @@ if rivals.HAS_OVITO:
 pd.Series(per_second, name="atoms per second").to_frame().style.format("{:,.0f}")
 
 # %% [markdown]
-# The map takes <!--=atoms.vacancies_0.per_second:,.0f-->9,473<!--/--> atoms a second on two cores, template
-# matching <!--=atoms.ptm.per_second:,.0f-->19,800<!--/-->. A large sample is mapped in blocks, each with a margin; they can
+# The map takes <!--=atoms.vacancies_0.per_second:,.0f-->7,373<!--/--> atoms a second on two cores, template
+# matching <!--=atoms.ptm.per_second:,.0f-->42,512<!--/-->. A large sample is mapped in blocks, each with a margin; they can
 # be sent to a [cluster](../docs/cluster.md). That page gives times and memory for large samples.
 
 # %%

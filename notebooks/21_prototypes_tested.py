@@ -19,7 +19,7 @@
 #
 # ![Mistakes by kinds and size](../figures/fig_16d_by_size.png)
 #
-# **Time:** about <!--=time.21_prototypes_tested.minutes:.0f-->10<!--/--> minutes on two cores; one or two with the parameters below.
+# **Time:** about <!--=time.21_prototypes_tested.minutes:.0f-->9<!--/--> minutes on two cores; one or two with the parameters below.
 # The numbers in the text are those of the full run.
 
 # %% tags=["colab"]

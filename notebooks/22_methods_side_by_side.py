@@ -21,7 +21,7 @@
 #
 # ![What each method answers, test by test](../figures/fig_17_methods.png)
 #
-# **Time:** about <!--=time.22_methods_side_by_side.minutes:.0f-->17<!--/--> minutes on two cores; one with the
+# **Time:** about <!--=time.22_methods_side_by_side.minutes:.0f-->13<!--/--> minutes on two cores; one with the
 # parameters below, with which the networks have learned little. The numbers in the text are those of the full run.
 
 # %% tags=["colab"]
