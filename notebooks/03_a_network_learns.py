@@ -202,9 +202,10 @@ run.save_figure(figure, "fig_06_loss")
 # defective. Where the two curves for held-out crystals coincide, vacancies cost nothing.* The training curve may lie
 # above the others, since it averages over a whole epoch of learning. The others may jump while the steps are large, and
 # lag behind when crystals are few: batch normalisation, which rescales numbers by their running averages, needs some
-# hundred steps until these settle. After <!--=cnn.table_1.random.epochs:.0f-->5<!--/--> epochs the loss
+# hundred steps until these settle. The lines printed above say when the loss falls below 0.01. After <!--=cnn.table_1.random.epochs:.0f-->5<!--/--> epochs the loss
 # is <!--=cnn.table_1.random.held_out.pristine.loss:.6f-->0.000024<!--/--> on pristine crystals
-# and <!--=cnn.table_1.random.held_out.vacancies_25.loss:.6f-->0.000040<!--/--> on defective ones.
+# and <!--=cnn.table_1.random.held_out.vacancies_25.loss:.6f-->0.000040<!--/--> on defective ones: higher, but by next to
+# nothing.
 #
 # ## Crystals that lack a quarter of their atoms
 #

@@ -396,7 +396,7 @@ run.save_figure(figure, "fig_14b_accuracy")
 # *Share right, with 95 % intervals, by spectra (<!--=any.tests:,-->2,100<!--/--> clouds a test) and by the compact
 # network (the first <!--=any.few-->120<!--/-->); σ: displacement of each coordinate over the neighbour distance.* In
 # random orientation the compact network is lost: it names <!--=any.compact.perfect.accuracy:.0%-->36%<!--/--> of the
-# perfect clouds. The spectra
+# perfect clouds, and of damaged ones no fewer, within the intervals. The spectra
 # reach <!--=any.spectra.perfect.accuracy:.2%-->99.95%<!--/-->, <!--=any.spectra.vacancies_50.accuracy:.2%-->99.90%<!--/--> with
 # half of the atoms and <!--=any.spectra.displacements_10.accuracy:.2%-->99.57%<!--/--> where atoms are displaced by 10 %:
 # diffraction adds up all atoms, so a hole next to one of them hardly matters. Methods that look at neighbours fail as

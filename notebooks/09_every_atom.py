@@ -98,6 +98,8 @@ plots.draw_atoms_slice(annotate(sample, None), ax).set_title("A slice of the pol
 plt.show()
 
 # %% [markdown]
+# Rows of atoms show here and there, but nothing marks where they end.
+#
 # ## A crystal is a sum of waves
 #
 # The spectra of [lesson 08](08_in_any_orientation.ipynb) forget how a crystal is oriented. To say which atom belongs

@@ -377,7 +377,7 @@ figure.legend(loc="outside lower center", ncols=2)
 run.save_figure(figure, "fig_16h_accuracy")
 
 # %% [markdown]
-# *With 95 % intervals; the axis does not begin at 0.* With half of the atoms missing, <!--=many.vacancies_50.right:.1%-->98.8%<!--/--> are named
+# *With 95 % intervals; the axis does not begin at 0.* None of these costs much, and the intervals overlap. With half of the atoms missing, <!--=many.vacancies_50.right:.1%-->98.8%<!--/--> are named
 # correctly, of clouds of 64 places <!--=many.places_64.right:.1%-->98.7%<!--/-->. If the network may
 # refuse, <!--=many.vacancies_25_displaced_5.right_answered:.1%-->99.7%<!--/--> of its answers are right where a quarter
 # is missing and the rest displaced. Mistakes, other methods and <!--=many.real.structures-->188<!--/--> real compounds:
