@@ -79,8 +79,9 @@ $(BUILD)/.shown: $(EXECUTED)
 	@$(PY) -m xtalsight.study.pairing --executed $(BUILD)
 	@touch $@
 
+# Two workers keep two cores busy.
 test: $(ENV)
-	@$(PY) -m pytest -n 2 --dist loadfile
+	@LOKY_MAX_CPU_COUNT=$${LOKY_MAX_CPU_COUNT:-1} $(PY) -m pytest -n 2 --dist loadfile
 
 lab: $(ENV)
 	@$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks
