@@ -18,7 +18,7 @@
 #
 # ![Confusion matrix on defective crystals](../figures/table_04_confusion_vacancies_25.png)
 #
-# **Time:** about <!--=time.03_a_network_learns.minutes:.0f-->22<!--/--> minutes on two cores without a GPU; a minute or
+# **Time:** about <!--=time.03_a_network_learns.minutes:.0f-->20<!--/--> minutes on two cores without a GPU; a minute or
 # two with the small sample below. The numbers in the text are those of the full run.
 
 # %% tags=["colab"]

@@ -339,8 +339,8 @@ print(f"{operations / 1e9:.1f} Gflop at {peak / 1e9:.0f} Gflop/s need {operation
 print(f"a batch takes {measured:.3f} s, {measured * peak / operations:.2f} times that")
 
 # %% [markdown]
-# In the full run a step takes <!--=cnn.table_1.time_over_arithmetic:.2f-->1.11<!--/--> times what its arithmetic needs
-# at <!--=cnn.machine.gigaflops:.0f-->111<!--/--> Gflop/s. At a ratio of one, training is arithmetic and nothing else:
+# In the full run a step takes <!--=cnn.table_1.time_over_arithmetic:.2f-->1.09<!--/--> times what its arithmetic needs
+# at <!--=cnn.machine.gigaflops:.0f-->101<!--/--> Gflop/s. At a ratio of one, training is arithmetic and nothing else:
 # no other program could do these multiplications much faster on this machine. A smaller network could, or shorter
 # numbers. *bfloat16* has the range of float32 but 8 significant bits instead of 24; many recent processors multiply
 # it at least twice as fast. **Predict:** does the network still learn?
