@@ -13,8 +13,8 @@
 # and the maps of [04](04_what_it_looks_at.ipynb). **Out:** three tests of the maps, each with controls; maps kernel by
 # kernel, and of other networks.
 #
-# **Result:** in part: they mark peaks that the network needs; but of eight erased peaks the same is true, nearly as much, if a map of random
-# weights marks them. Erasing
+# **Result:** in part: they mark peaks that the network needs; but without eight peaks that a map of random weights marks
+# it does nearly as badly. Erasing
 # the eight peaks that the maps of the last convolution mark most strongly
 # takes <!--=maps.removal.highlighted.loss_8:.1%-->58.1%<!--/--> off the accuracy of the network of the paper; erasing eight
 # random peaks takes <!--=maps.removal.random_peaks.loss_8:.1%-->0.7%<!--/-->. But erasing the eight that maps of random

@@ -603,7 +603,8 @@ bought.rename_axis(["network", "rate"]).style.format("{:.1%}")
 # <details><summary>Answer</summary>
 #
 # Each network refuses about as many crystals as the rate says, the control somewhat fewer: that is all that
-# calibration promises, and it holds for any network. What the price buys depends on the network. To the control some outliers look as much like one of
+# calibration promises, and it holds for any network.
+# What the price buys depends on the network. To the control some outliers look as much like one of
 # the seven as true crystals do. To get rid of these it has to refuse many crystals, too. With "none" among the
 # answers the same price buys more. (In a small run, with few counterexamples to learn from, more outliers pass.)
 #

@@ -538,7 +538,8 @@ table
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# The largest (the table has the mean number of grains). The larger the ball, the narrower the peak of a wave (its width is about 0.57 over the radius), and the
+# The largest (the table has the mean number of grains). The larger the ball, the narrower the peak of a wave (its
+# width is about 0.57 over the radius), and the
 # more precisely its direction is known. The price is a coarser map: grains much smaller than a ball are lost.
 #
 # </details>

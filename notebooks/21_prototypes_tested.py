@@ -14,7 +14,8 @@
 #
 # **Result:** of files of <!--=many.real.structures-->188<!--/--> real compounds, measured by
 # experiment, <!--=many.real.file.right_given-->181<!--/--> are named correctly, <!--=many.real.file.wrong-->0<!--/--> wrongly, and the others
-# refused (the range of c/a was widened twice after we had looked at mistakes among them). Of prototypes that were left out of training, <!--=many.left_out.file:.0%-->95%<!--/--> are refused as
+# refused (the range of c/a was widened twice after we had looked at mistakes among them).
+# Of prototypes that were left out of training, <!--=many.left_out.file:.0%-->95%<!--/--> are refused as
 # files, <!--=many.left_out.perfect:.0%-->78%<!--/--> as bare clouds of atoms: what is nearly a known one is taken for it.
 #
 # ![Mistakes by kinds and size](../figures/fig_16d_by_size.png)
